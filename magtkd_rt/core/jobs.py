@@ -1,0 +1,145 @@
+"""Work the core asks for, and what comes back. The core never does any of it itself.
+
+Each job gets exactly one result with the same `job_id`: its own result type, or `Failed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magtkd_rt.core.media import AudioChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to compute for one utterance."""
+
+    job_id: int
+    utterance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe(Job):
+    """Feed the utterance's next sound to its transcriber; chunks are gapless and in order.
+
+    With `last` the transcriber finishes: its result is final. Without, it may be partial or None.
+    """
+
+    sound: AudioChunk
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTranscription(Job):
+    """The utterance was dropped: close its transcriber stream. The result carries None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one speaker said: `speaker` counts from 0 by first appearance in the conversation."""
+
+    speaker: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeText(Job):
+    """Encode the last of `turns` in the light of the earlier ones (oldest first)."""
+
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeAudio(Job):
+    """Encode the utterance's waveform, float32 (n,) at 16 kHz."""
+
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeVideo(Job):
+    """Encode the utterance's faces, uint8 (n, 48, 48), n >= 1."""
+
+    faces: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Fuse(Job):
+    """Score the utterance in its context.
+
+    Attributes:
+        features: per modality (text, audio, video) a float32 (d,) vector, or None where absent.
+        speaker: number of the speaker in the conversation.
+        state: what the previous `Fused` returned, or None at the start of the conversation.
+    """
+
+    features: tuple[
+        NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.float32] | None
+    ]
+    speaker: int
+    state: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognised word; times in samples since media zero."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """A transcript: `confidence` is 0 to 1; an empty `text` means that no words were heard."""
+
+    text: str
+    words: tuple[Word, ...] | None
+    confidence: float
+    language: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One modality's feature, float32 (d,), and its own logits, float32 (classes,)."""
+
+    feature: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """The fused result.
+
+    Attributes:
+        probabilities: float32 (classes,), calibrated, sum 1.
+        contributions: per modality (text, audio, video), the fall of the winning label's
+            probability when that modality is masked; None where it was absent.
+        state: to be handed to the next `Fuse`.
+    """
+
+    probabilities: NDArray[np.float32]
+    contributions: tuple[float | None, float | None, float | None]
+    state: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job could not be done; `message` says why in one line."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came back for a job, and how long it took (waiting excluded)."""
+
+    job_id: int
+    value: Transcribed | Encoded | Fused | Failed | None
+    elapsed_ns: int = 0

@@ -1,0 +1,92 @@
+"""Media as the core sees it. Time is integers: samples for sound, nanoseconds for pictures.
+
+Media zero is the first instant of the session; all sources of one session share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE: Final = 16_000
+"""Samples per second of all sound inside the system."""
+
+WINDOW: Final = 512
+"""Samples that one speech probability speaks for (32 ms)."""
+
+NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """Sound of one channel as a source gives it.
+
+    Attributes:
+        channel: which channel, from 0.
+        start: index of the first sample since media zero, at 16 kHz.
+        samples: float32 (n,), -1 to 1; any n.
+    """
+
+    channel: int
+    start: int
+    samples: NDArray[np.float32]
+
+    @property
+    def end(self) -> int:
+        """Index after the last sample."""
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One picture as a source gives it: `image` is uint8 (height, width, 3), RGB."""
+
+    time_ns: int
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSound:
+    """Sound with its speech probabilities, a whole number of windows.
+
+    Attributes:
+        channel: which channel, from 0.
+        start: index of the first sample, a multiple of WINDOW.
+        samples: float32 (n * WINDOW,).
+        speech: float32 (n,), the probability of speech in each window.
+    """
+
+    channel: int
+    start: int
+    samples: NDArray[np.float32]
+    speech: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """What one picture showed: the followed face, or none.
+
+    Attributes:
+        time_ns: when the picture was taken.
+        crop: uint8 (48, 48), grey, or None where no face was seen.
+        box: x, y, width, height as shares of the picture, or None.
+        score: the detector's confidence, 0 without a face.
+    """
+
+    time_ns: int
+    crop: NDArray[np.uint8] | None
+    box: tuple[float, float, float, float] | None = None
+    score: float = 0.0
+
+
+def seconds(samples: int) -> float:
+    """Samples as seconds, for the wire."""
+    return round(samples / SAMPLE_RATE, 6)
+
+
+def samples_to_ns(samples: int) -> int:
+    """Samples since media zero as nanoseconds, exactly."""
+    return samples * NANOSECONDS // SAMPLE_RATE

@@ -1,0 +1,246 @@
+"""The protocol `magtkd.v1`: the types that server and clients share, and their JSON Schema.
+
+Unknown fields are ignored by readers. Times are seconds, probabilities are 0 to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+PROTOCOL: Final = "magtkd.v1"
+"""Name of the websocket subprotocol."""
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+ModalityName = Literal["text", "audio", "video"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Event(_Message):
+    """Fields that every event carries."""
+
+    seq: Annotated[int, Field(ge=1)]
+    """1, 2, 3 ... per session, without gaps."""
+    session_id: str
+    t: float
+    """Seconds of the session's media time at which it is true."""
+    emitted_at: AwareDatetime | None = None
+    """Wall-clock time of the hand-over to the sockets, UTC; null in a replay without a clock."""
+
+
+class BundleInfo(_Message):
+    """Which weights speak."""
+
+    name: str
+    sha256: str
+    licence: str
+
+
+class AsrInfo(_Message):
+    """Which transcriber listens."""
+
+    name: str
+
+
+class SourceInfo(_Message):
+    """Where sound and picture come from; null where there is none."""
+
+    audio: str | None
+    video: str | None
+
+
+class SessionStarted(_Event):
+    """The first event of a session."""
+
+    type: Literal["session.started"] = "session.started"
+    protocol: Literal["magtkd.v1"] = "magtkd.v1"
+    labels: list[str]
+    bundle: BundleInfo
+    asr: AsrInfo
+    engine: str
+    sources: SourceInfo
+    notice: str
+
+
+class SpeechStarted(_Event):
+    """Somebody began to speak; exactly one final `emotion` or `utterance.dropped` follows."""
+
+    type: Literal["speech.started"] = "speech.started"
+    utterance_id: str
+
+
+class WireWord(_Message):
+    """One recognised word."""
+
+    text: str
+    start: float
+    end: float
+    confidence: Probability
+
+
+class Transcript(_Event):
+    """The words so far, or with `final` the words."""
+
+    type: Literal["transcript"] = "transcript"
+    utterance_id: str
+    revision: Annotated[int, Field(ge=0)]
+    final: bool
+    text: str
+    words: list[WireWord] | None = None
+    language: str
+    confidence: Probability
+    speaker: str
+    start: float
+    end: float
+
+
+class Modality(_Message):
+    """Whether a modality took part, why not, and how much it moved the result."""
+
+    present: bool
+    contribution: float | None = None
+    """Fall of the winning label's probability when this modality is masked; null if absent."""
+    reason: Literal["no_sound", "no_face", "no_words", "low_confidence", "error"] | None = None
+    """Why it is absent; null if present."""
+
+
+class Latency(_Message):
+    """Where the time of an emotion went, in milliseconds."""
+
+    endpoint_ms: float
+    """From the utterance's last sound to the decision that it is over (media time)."""
+    asr_ms: float
+    """Finishing the transcript after that decision."""
+    encode_ms: float
+    """Text, audio and video encoders together."""
+    fusion_ms: float
+    total_ms: float
+    """From the instant the last sound reached this machine to the hand-over to the sockets."""
+
+
+class Emotion(_Event):
+    """The expression recognised in one utterance. It never claims to be an inner state."""
+
+    type: Literal["emotion"] = "emotion"
+    utterance_id: str
+    revision: Annotated[int, Field(ge=0)]
+    stage: Literal["provisional", "final", "revised"]
+    label: str
+    confidence: Probability
+    abstained: bool
+    """True where the confidence is under the bundle's threshold: better not act on the label."""
+    probabilities: dict[str, Probability]
+    modalities: dict[ModalityName, Modality]
+    speaker: str
+    start: float
+    end: float
+    text: str
+    latency: Latency
+
+
+class UtteranceDropped(_Event):
+    """An utterance that ends without a result."""
+
+    type: Literal["utterance.dropped"] = "utterance.dropped"
+    utterance_id: str
+    reason: Literal["no_speech", "hallucination", "too_short", "overload", "error"]
+
+
+class Status(_Event):
+    """How the system is doing."""
+
+    type: Literal["status"] = "status"
+    level: Literal["info", "warning", "error"]
+    code: str
+    message: str
+    lag_ms: float = 0.0
+    dropped: dict[str, int] = {}
+
+
+class SessionEnded(_Event):
+    """The last event of a session."""
+
+    type: Literal["session.ended"] = "session.ended"
+    reason: str
+    totals: dict[str, int]
+
+
+Event = Annotated[
+    SessionStarted
+    | SpeechStarted
+    | Transcript
+    | Emotion
+    | UtteranceDropped
+    | Status
+    | SessionEnded,
+    Field(discriminator="type"),
+]
+"""Any event of a session."""
+
+
+class Snapshot(_Message):
+    """First message to a subscriber whose `since` has left the ring: the state as it is now."""
+
+    type: Literal["snapshot"] = "snapshot"
+    seq: int
+    """The stream goes on after this number."""
+    session: SessionStarted | None
+    open_utterances: list[SpeechStarted]
+    recent: list[Emotion]
+
+
+class Error(_Message):
+    """Something the client sent cannot be accepted."""
+
+    type: Literal["error"] = "error"
+    code: Literal[
+        "bad_json",
+        "bad_frame",
+        "bad_request",
+        "too_large",
+        "unsupported",
+        "too_fast",
+        "unauthorized",
+        "unknown_session",
+    ]
+    message: str
+
+
+ServerMessage = Annotated[
+    SessionStarted
+    | SpeechStarted
+    | Transcript
+    | Emotion
+    | UtteranceDropped
+    | Status
+    | SessionEnded
+    | Snapshot
+    | Error,
+    Field(discriminator="type"),
+]
+"""Anything the server sends on `/v1/events`."""
+
+_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
+
+
+def parse_message(text: str | bytes) -> ServerMessage:
+    """Read one message of the server.
+
+    Raises:
+        pydantic.ValidationError: the text is no message of this protocol.
+    """
+    return _SERVER_MESSAGE.validate_json(text)
+
+
+def dump_message(message: BaseModel) -> str:
+    """One message as compact JSON."""
+    return message.model_dump_json()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of everything the server sends."""
+    return _SERVER_MESSAGE.json_schema()
