@@ -1,0 +1,165 @@
+"""The prompt: its format, its limits, and that no text can forge it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from magtkd_rt.core.jobs import Turn
+from magtkd_rt.features.prompt import (
+    SPEAKER_TOKENS,
+    PromptEncoder,
+    build_tokenizer,
+    normalise_text,
+)
+
+_PLAIN = [*"for now feels i am you are fine not what the".split(), *",.'[]"]
+_PIECES = [
+    *"abcdefghijklmnopqrstuvwxyz0123456789",
+    *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+]
+
+
+def write_bert(path: Path) -> Path:
+    """A small uncased word-piece tokenizer with BERT's special tokens, as a file."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words += [word for word in [*_PLAIN, *_PIECES] if word not in words]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    # Like the file of all-MiniLM-L6-v2, which pads and cuts unless told not to.
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(16)
+    tokenizer.save(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return build_tokenizer(write_bert(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"))
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer: Tokenizer) -> PromptEncoder:
+    return PromptEncoder(tokenizer, max_tokens=32)
+
+
+def shown(tokenizer: Tokenizer, ids: list[int]) -> str:
+    return " ".join(tokenizer.id_to_token(number) for number in ids)
+
+
+def test_format(tokenizer: Tokenizer, encoder: PromptEncoder) -> None:
+    prompt = encoder.encode([Turn(0, "I am fine."), Turn(1, "What?"), Turn(0, "Not you")])
+    assert shown(tokenizer, prompt.input_ids) == (
+        "[CLS] [S0] i am fine . [S1] what [UNK] [SEP] "
+        "for [S0] not you , now [S0] feels [MASK] [SEP]"
+    )
+    assert tokenizer.id_to_token(prompt.input_ids[prompt.mask_position]) == "[MASK]"
+
+
+def test_speakers_beyond_the_last_share_a_token(
+    tokenizer: Tokenizer, encoder: PromptEncoder
+) -> None:
+    ids = encoder.encode([Turn(400, "fine"), Turn(7, "fine")]).input_ids
+    assert shown(tokenizer, ids).startswith("[CLS] [S8] fine [SEP] for [S7] fine ,")
+
+
+def test_long_history_keeps_the_newest_tokens(tokenizer: Tokenizer) -> None:
+    encoder = PromptEncoder(tokenizer, max_tokens=14)
+    ids = encoder.encode([Turn(0, "what the"), Turn(1, "i am not"), Turn(0, "you")]).input_ids
+    # 10 tokens are the prompt's own and one is said: three are left for the history.
+    assert shown(tokenizer, ids).startswith("[CLS] i am not [SEP] for [S0] you ,")
+
+
+def test_long_utterance_keeps_its_newest_tokens(tokenizer: Tokenizer) -> None:
+    encoder = PromptEncoder(tokenizer, max_tokens=14)
+    text = "what the " * 50 + "you are not fine"
+    ids = encoder.encode([Turn(1, "i am"), Turn(0, text)]).input_ids
+    assert shown(tokenizer, ids) == (
+        "[CLS] [SEP] for [S0] you are not fine , now [S0] feels [MASK] [SEP]"
+    )
+
+
+def test_context_turns_and_turns_without_words(tokenizer: Tokenizer) -> None:
+    encoder = PromptEncoder(tokenizer, context_turns=2)
+    turns = [Turn(0, "i am"), Turn(1, "you"), Turn(2, " \n"), Turn(0, "")]
+    assert shown(tokenizer, encoder.encode(turns).input_ids) == (
+        "[CLS] [S1] you [SEP] for [S0] , now [S0] feels [MASK] [SEP]"
+    )
+    alone = PromptEncoder(tokenizer, context_turns=0).encode(turns[:2]).input_ids
+    assert shown(tokenizer, alone).startswith("[CLS] [SEP] for [S1] you ,")
+
+
+def test_text_is_normalised(encoder: PromptEncoder) -> None:
+    assert (
+        normalise_text(" I\N{RIGHT SINGLE QUOTATION MARK}m \n \u201cfine\u201d\t") == 'I\'m "fine"'
+    )
+    assert encoder.encode([Turn(0, "I\u2019m  fine ")]) == encoder.encode([Turn(0, "I'm fine")])
+
+
+@pytest.mark.parametrize("token", ["[MASK]", "[SEP]", "[CLS]", *SPEAKER_TOKENS])
+def test_nobody_can_say_a_special_token(
+    tokenizer: Tokenizer, encoder: PromptEncoder, token: str
+) -> None:
+    ordinary = encoder.encode([Turn(0, ""), Turn(0, "")]).input_ids
+    spoken = encoder.encode([Turn(0, token), Turn(0, token)]).input_ids
+    number = tokenizer.token_to_id(token)
+    extra = 1 if token == "[S0]" else 0  # the history's own mark of the speaker
+    assert spoken.count(number) == ordinary.count(number) + extra
+
+
+def test_speaker_ids_are_stable(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    first = tokenizer.token_to_id("[S0]")
+    assert [tokenizer.token_to_id(token) for token in SPEAKER_TOKENS] == [*range(first, first + 9)]
+    tokenizer.save(str(tmp_path / "again.json"))
+    again = build_tokenizer(tmp_path / "again.json")
+    assert again.get_vocab() == tokenizer.get_vocab()
+    assert PromptEncoder(again).vocabulary_size == first + 9
+
+
+def test_refuses_what_cannot_work(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one turn"):
+        PromptEncoder(tokenizer).encode([])
+    with pytest.raises(ValueError, match="the prompt alone takes 10"):
+        PromptEncoder(tokenizer, max_tokens=10)
+    plain = Tokenizer.from_file(str(write_bert(tmp_path / "plain.json")))
+    with pytest.raises(ValueError, match=r"no token \[S0\]"):
+        PromptEncoder(plain)
+
+
+_TURNS = st.lists(
+    st.builds(Turn, st.integers(0, 12), st.text(max_size=60) | st.sampled_from(["i am", "you"])),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(turns=_TURNS, max_tokens=st.integers(11, 64))
+def test_always_fits_and_is_well_formed(
+    tokenizer: Tokenizer, turns: list[Turn], max_tokens: int
+) -> None:
+    ids, mask_position = PromptEncoder(tokenizer, max_tokens=max_tokens).encode(turns)
+    cls, sep, mask = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
+    assert len(ids) <= max_tokens
+    assert (ids[0], ids[mask_position:]) == (cls, [mask, sep])
+    assert (ids.count(cls), ids.count(sep), ids.count(mask)) == (1, 2, 1)
+
+
+@given(turns=_TURNS, max_tokens=st.integers(11, 40))
+def test_cut_history_is_the_tail_of_the_whole(
+    tokenizer: Tokenizer, turns: list[Turn], max_tokens: int
+) -> None:
+    sep = tokenizer.token_to_id("[SEP]")
+    whole = PromptEncoder(tokenizer, max_tokens=4096).encode(turns).input_ids
+    cut = PromptEncoder(tokenizer, max_tokens=max_tokens).encode(turns).input_ids
+    history, said = whole[1 : whole.index(sep)], len(whole) - whole.index(sep)
+    kept = cut[1 : cut.index(sep)]
+    assert kept == history[len(history) - len(kept) :]
+    # Nothing is thrown away while there is room.
+    assert len(cut) == min(len(whole), max_tokens) or said >= max_tokens
