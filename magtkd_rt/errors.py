@@ -48,11 +48,13 @@ class ExtraMissing(MagtkdError):
     Args:
         module: what could not be imported.
         extra: the extra of this package that brings it.
+        remedy: what to do instead, where no extra brings it.
     """
 
-    def __init__(self, module: str, extra: str) -> None:
+    def __init__(self, module: str, extra: str = "", *, remedy: str = "") -> None:
         super().__init__(
-            f"{module} is not installed", remedy=f"pip install 'magtkd-rt[{extra}]' brings it"
+            f"{module} is not installed",
+            remedy=remedy or f"pip install 'magtkd-rt[{extra}]' brings it",
         )
 
 

