@@ -1,0 +1,57 @@
+"""What every source of media offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from magtkd_rt.core.media import AudioChunk, VideoFrame, samples_to_ns
+
+Media: TypeAlias = AudioChunk | VideoFrame
+"""Anything a source yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a source brings.
+
+    Attributes:
+        audio: name of the sound, or None where there is none.
+        video: name of the picture, or None where there is none.
+        channels: channels of sound that `media()` yields; 0 without sound.
+        duration_ns: how long it lasts, as far as the source knows beforehand.
+    """
+
+    audio: str | None
+    video: str | None
+    channels: int
+    duration_ns: int | None = None
+
+
+class Source(Protocol):
+    """Sound and pictures on one time line whose zero is the first instant of the session.
+
+    Attributes:
+        info: known before the first item.
+        problems: one line for each thing that is wrong without being fatal; grows while reading.
+    """
+
+    info: MediaInfo
+    problems: list[str]
+
+    def media(self) -> Iterator[Media]:
+        """Yield everything in the order in which a live source would: see `arrival_ns`.
+
+        To be called once. Chunks of one channel never overlap and never go back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop and free everything; `media()` ends soon after. May be called twice."""
+        ...
+
+
+def arrival_ns(item: Media) -> int:
+    """When a live source could hand this over: a chunk of sound only once it has ended."""
+    return samples_to_ns(item.end) if isinstance(item, AudioChunk) else item.time_ns
