@@ -19,6 +19,9 @@ Note = Callable[[str], None]
 
 _DECODER_THREADS = 2
 
+_STREAMED_RIFF = 0x7FFF0000
+"""Programs that write to a pipe state a length about here or above: unknown."""
+
 
 class StreamReader:
     """Decodes the best stream of one kind, through a container of its own.
@@ -114,6 +117,15 @@ def open_container(path: Path) -> av.container.InputContainer:
             f"{path} is not a media file, or is cut short before its index ({_reason(error)})",
             remedy=remedy,
         ) from error
+
+
+def is_cut_riff(path: Path) -> bool:
+    """Whether a RIFF header (.wav, .avi) states more bytes than there are; FFmpeg hides that."""
+    with path.open("rb") as file:
+        header = file.read(8)
+    stated = int.from_bytes(header[4:], "little")
+    streamed = stated >= _STREAMED_RIFF
+    return header[:4] == b"RIFF" and not streamed and stated + 8 > path.stat().st_size
 
 
 def stamp_ns(frame: Any) -> int | None:

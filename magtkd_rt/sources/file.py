@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from magtkd_rt.core.media import AudioChunk, VideoFrame
 from magtkd_rt.errors import InputError
-from magtkd_rt.sources._decode import StreamReader
+from magtkd_rt.sources._decode import StreamReader, is_cut_riff
 from magtkd_rt.sources._pictures import video_frames
 from magtkd_rt.sources._sound import SAMPLE_NS, audio_chunks
 from magtkd_rt.sources.base import Media, MediaInfo, arrival_ns
@@ -113,7 +113,7 @@ class FileSource:
             end_ns = max(end_ns, arrival_ns(item))
             yield item
         if not self._closed:
-            self._compare_duration(end_ns)
+            self._note_cut(end_ns)
         self.close()
 
     def close(self) -> None:
@@ -127,14 +127,14 @@ class FileSource:
         with self._lock:
             return None if self._closed else next(self._merged, None)
 
-    def _compare_duration(self, end_ns: int) -> None:
-        stated_ns = self.info.duration_ns
-        if stated_ns is not None and end_ns < stated_ns - max(
-            _SHORT_BY_NS, stated_ns // 50
-        ):
+    def _note_cut(self, end_ns: int) -> None:
+        stated_ns = self.info.duration_ns or 0
+        early = end_ns < stated_ns - max(_SHORT_BY_NS, stated_ns // 50)
+        if early or is_cut_riff(self._path):
+            stated = f"{stated_ns / 1e9:.1f} s" if early else "more"
             self.problems.append(
-                f"{self._path.name} ends after {end_ns / 1e9:.1f} s, its header says "
-                f"{stated_ns / 1e9:.1f} s: it may be cut short"
+                f"{self._path.name} ends after {end_ns / 1e9:.1f} s, its header says {stated}: "
+                "it may be cut short"
             )
 
 
