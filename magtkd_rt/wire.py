@@ -1,10 +1,12 @@
 """The protocol `magtkd.v1`: the types that server and clients share, and their JSON Schema.
 
 Unknown fields are ignored by readers. Times are seconds, probabilities are 0 to 1.
+`python -m magtkd_rt.wire > docs/schema.json` writes the schema anew.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
@@ -17,7 +19,9 @@ ModalityName = Literal["text", "audio", "video"]
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class _Event(_Message):
@@ -183,14 +187,17 @@ Event = Annotated[
 
 
 class Snapshot(_Message):
-    """First message to a subscriber whose `since` has left the ring: the state as it is now."""
+    """The state as it is now: first message where `since` is absent or has left the ring."""
 
     type: Literal["snapshot"] = "snapshot"
-    seq: int
-    """The stream goes on after this number."""
+    seq: Annotated[int, Field(ge=0)]
+    """The stream goes on after this number; 0 before the first event."""
     session: SessionStarted | None
+    """How the session began; null before its first event."""
     open_utterances: list[SpeechStarted]
+    """Utterances that have neither a final result nor been dropped, oldest first."""
     recent: list[Emotion]
+    """The last result of each recent utterance, oldest utterance first."""
 
 
 class Error(_Message):
@@ -242,5 +249,19 @@ def dump_message(message: BaseModel) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of everything the server sends."""
-    return _SERVER_MESSAGE.json_schema()
+    """The JSON Schema of everything the server sends, as it is when sent."""
+    schema = _SERVER_MESSAGE.json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"{PROTOCOL}: any message of the server on /v1/events",
+        **schema,
+    }
+
+
+def schema_text() -> str:
+    """The JSON Schema as `docs/schema.json` and `GET /schema.json` hold it."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

@@ -1,0 +1,302 @@
+"""The websocket server: subscribers on `/v1/events`, plain JSON on `/health`, `/schema.json`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qs
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from magtkd_rt import wire
+from magtkd_rt.errors import ServerError
+from magtkd_rt.server.access import check_bind, check_subprotocols, rules
+from magtkd_rt.server.connection import ConnectionGuard
+from magtkd_rt.server.hub import Hub, SubscriptionRefused
+from magtkd_rt.server.subscription import Subscription
+
+EVENTS_PATH: Final = "/v1/events"
+MAX_INCOMING: Final = 16 * 1024
+"""Bytes of one message of a subscriber, who has nothing to say."""
+WRITE_LIMIT: Final = 16 * 1024
+"""Bytes that wait for one subscriber outside its queue, before its queue begins to fill."""
+SEND_BUFFER: Final = 64 * 1024
+"""Bytes that the system may hold for one subscriber; left to itself it takes megabytes."""
+SPARE_CONNECTIONS: Final = 64
+"""Connections beyond the subscribers, for `/health` and for saying no."""
+CLOSE_SECONDS: Final = 2.0
+"""How long a peer has to take what was sent before a close; shutdown takes no longer."""
+
+_log = logging.getLogger("magtkd_rt.server")
+
+
+class EventServer:
+    """Serves the events of a hub; an asynchronous context manager.
+
+    On leaving, what is queued is delivered to everyone who still reads, within CLOSE_SECONDS.
+
+    Args:
+        hub: whose events.
+        host: the address to listen on; only loopback, since there are no tokens yet.
+        port: the port, 0 for any free one.
+        health: gives further fields for `/health`; a `status` other than `ok` makes it a 503.
+        allowed_origins: web origins that may connect, beside the server's own.
+        allowed_hosts: host names by which the server may be reached, beside this machine's.
+        max_subscribers: most subscribers at once; a few connections more may ask for `/health`.
+
+    Raises:
+        ServerError: on entering: the port is taken, or the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        host: str = "127.0.0.1",
+        port: int = 8765,
+        health: Callable[[], Mapping[str, object]] | None = None,
+        *,
+        allowed_origins: Sequence[str] = (),
+        allowed_hosts: Sequence[str] = (),
+        max_subscribers: int = 1100,
+    ) -> None:
+        check_bind(host, port)
+        self._hub = hub
+        # "localhost" may be two addresses, and with port 0 these would get two ports.
+        self._host = "127.0.0.1" if host.lower() == "localhost" else host.strip("[]")
+        self._port = port
+        self._health = health
+        self._rules = rules(allowed_origins, allowed_hosts)
+        self._max_subscribers = max_subscribers
+        self._guard = ConnectionGuard(hub.counters, max_subscribers + SPARE_CONNECTIONS)
+        self._server: Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where subscribers connect."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"ws://{host}:{self._port}{EVENTS_PATH}"
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._server = await serve(
+                self._handle,
+                self._host,
+                self._port,
+                process_request=self._process_request,
+                select_subprotocol=_select_subprotocol,
+                compression=None,  # costs more processor time than loopback has to gain
+                server_header=None,
+                open_timeout=CLOSE_SECONDS * 2,
+                close_timeout=CLOSE_SECONDS,
+                max_size=MAX_INCOMING,
+                max_queue=4,
+                write_limit=WRITE_LIMIT,
+                logger=_log,
+                create_connection=self._guard.connection_class(),
+                backlog=1024,
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ServerError(
+                    f"port {self._port} is already in use",
+                    remedy="choose another with --port N (0 takes any free one)",
+                ) from error
+            raise ServerError(
+                f"cannot listen on {self._host} port {self._port} ({error.strerror or error})",
+                remedy="choose another with --host or --port N",
+            ) from error
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close(close_connections=False)
+        self._guard.abort_all(unless_open=True)
+        self._hub.finish()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._server.wait_closed()
+        except TimeoutError:
+            self._hub.counters["cut_off_at_shutdown"] += len(self._guard.connections)
+            self._guard.abort_all()
+            await self._server.wait_closed()
+
+    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        refusal = self._rules.check(request.headers, self._port)
+        if refusal is None and path == EVENTS_PATH:
+            refusal = check_subprotocols(request.headers)
+        if refusal is not None:
+            self._hub.counters[refusal.counter] += 1
+            return connection.respond(refusal.status, refusal.reason + "\n")
+        if path == EVENTS_PATH:
+            return self._refuse_when_full(connection)
+        if request.method != "GET":
+            return connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is served\n")
+        if path == "/health":
+            return self._respond_health()
+        if path == "/schema.json":
+            return _json_response(HTTPStatus.OK, wire.schema_text())
+        return connection.respond(
+            HTTPStatus.NOT_FOUND,
+            f"nothing here; try {EVENTS_PATH}, /health or /schema.json\n",
+        )
+
+    def _refuse_when_full(self, connection: ServerConnection) -> Response | None:
+        assert self._server is not None
+        if len(self._server.connections) < self._max_subscribers:
+            return None
+        self._hub.counters["refused_full"] += 1
+        return connection.respond(
+            HTTPStatus.SERVICE_UNAVAILABLE, "too many subscribers; try again later\n"
+        )
+
+    def _respond_health(self) -> Response:
+        body: dict[str, object] = {"status": "ok", "protocol": wire.PROTOCOL}
+        body |= self._hub.describe()
+        if self._health is not None:
+            body |= self._health()
+        fine = body["status"] == "ok"
+        status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
+        return _json_response(status, json.dumps(body) + "\n")
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        """Serve one subscriber until it leaves, the session ends, or it must go."""
+        sock = connection.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        assert connection.request is not None
+        try:
+            subscription = self._hub.subscribe(*_read_query(connection.request.path))
+        except SubscriptionRefused as refused:
+            self._hub.counters["bad_requests"] += 1
+            with contextlib.suppress(ConnectionClosed):
+                await connection.send(wire.dump_message(refused.message))
+            await self._close(connection, CloseCode.POLICY_VIOLATION, refused.message.code)
+            return
+        try:
+            await self._close(connection, *await self._serve(connection, subscription))
+        finally:
+            self._hub.unsubscribe(subscription)
+
+    async def _serve(
+        self, connection: ServerConnection, subscription: Subscription
+    ) -> tuple[CloseCode, str]:
+        """Send what the subscription gives; return with which code to close, and why."""
+        sending = asyncio.create_task(_send_all(connection, subscription))
+        listening = asyncio.create_task(self._listen(connection))
+        subscription.on_overflow = sending.cancel
+        try:
+            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            listening.cancel()
+            await asyncio.gather(sending, listening, return_exceptions=True)
+        if subscription.overflowed:
+            return CloseCode.TRY_AGAIN_LATER, "too slow; come back with since"
+        if not listening.cancelled():
+            return CloseCode.POLICY_VIOLATION, "subscribers send nothing"
+        if self._is_serving():
+            return CloseCode.NORMAL_CLOSURE, "session ended"
+        return CloseCode.GOING_AWAY, "server is shutting down"
+
+    async def _listen(self, connection: ServerConnection) -> None:
+        """Return when the peer has gone or talks too much; a subscriber has nothing to say."""
+        error = wire.Error(
+            code="bad_request",
+            message="subscribers send nothing; the next message closes",
+        )
+        with contextlib.suppress(ConnectionClosed):
+            await connection.recv()
+            self._hub.counters["junk_messages"] += 1
+            await connection.send(wire.dump_message(error))
+            await connection.recv()
+            self._hub.counters["junk_messages"] += 1
+
+    async def _close(self, connection: ServerConnection, code: CloseCode, reason: str) -> None:
+        """Close in order if the peer takes part, else cut it off."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close(code, reason)
+        except TimeoutError:
+            self._hub.counters["cut_off"] += 1
+        finally:
+            connection.transport.abort()
+
+    def _is_serving(self) -> bool:
+        return self._server is not None and self._server.is_serving()
+
+
+async def _send_all(connection: ServerConnection, subscription: Subscription) -> None:
+    while (message := await subscription.next()) is not None:
+        await connection.send(message, text=True)
+
+
+def _read_query(path: str) -> tuple[str | None, int | None]:
+    """The session and the since that a subscriber asks for.
+
+    Raises:
+        SubscriptionRefused: they are given twice, or since is no number.
+    """
+    try:
+        fields = parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=16)
+    except ValueError as error:
+        raise SubscriptionRefused(
+            "bad_request",
+            "too many parameters",
+            remedy="session and since are all there are",
+        ) from error
+    for name in ("session", "since"):
+        if len(fields.get(name, [])) > 1:
+            raise SubscriptionRefused(
+                "bad_request", f"{name} is given more than once", remedy="give it once"
+            )
+    session, since = fields.get("session", [None])[0], fields.get("since", [None])[0]
+    if since is not None and re.fullmatch(r"[0-9]{1,15}", since, re.ASCII) is None:
+        raise SubscriptionRefused(
+            "bad_request",
+            f"since={since[:32]!r} is not a number",
+            remedy="give the seq of the last event you have, or 0 for all",
+        )
+    return session, None if since is None else int(since)
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return Subprotocol(wire.PROTOCOL) if wire.PROTOCOL in offered else None
+
+
+def _json_response(status: HTTPStatus, text: str) -> Response:
+    body = text.encode()
+    headers = Headers(
+        {
+            "Content-Type": "application/json; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Connection": "close",
+        }
+    )
+    return Response(status.value, status.phrase, headers, body)
