@@ -1,0 +1,292 @@
+"""The Multi-modal Anchor Gated Transformer (MAGTKD, IJCAI 2025, arXiv 2506.18716), two ways.
+
+`StreamingMagt` is causal, with a sliding window, relative positions and cached keys and values:
+a session can last all day. `PaperMagt` sees the whole dialogue as published, for comparison with
+published tables only. Both share their blocks.
+
+Shapes: b dialogues, n utterances, m modalities (text, audio, video), d model size, h heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_TEXT, _AUDIO, _VIDEO = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class MagtConfig:
+    """Sizes of a MAGT.
+
+    Attributes:
+        feature_size: of the students' vectors.
+        size: d, inside.
+        heads: attention heads; `size` is a multiple.
+        feed_forward: width of the feed-forward layer.
+        window: how many utterances one may look at, itself included.
+        speakers: rows of the speaker table; the one before the last is any further speaker,
+            the last an unknown one.
+        classes: how many labels.
+        dropout: everywhere.
+    """
+
+    feature_size: int = 128
+    size: int = 128
+    heads: int = 4
+    feed_forward: int = 256
+    window: int = 24
+    speakers: int = 10
+    classes: int = 7
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True)
+class MagtState:
+    """What a conversation leaves behind: the window's keys and values of each block.
+
+    Attributes:
+        keys: (b, blocks, h, window - 1, d / h), oldest first.
+        values: as `keys`.
+        valid: (b, m, window - 1), 1 where that modality was present.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor
+
+    @staticmethod
+    def empty(config: MagtConfig, batch: int = 1) -> MagtState:
+        """The state before the first utterance."""
+        past = config.window - 1
+        shape = (batch, _BLOCKS, config.heads, past, config.size // config.heads)
+        return MagtState(torch.zeros(shape), torch.zeros(shape), torch.zeros(batch, 3, past))
+
+
+class AnchorGatedBlock(nn.Module):
+    """One transformer layer: queries from the anchor, keys and values from the source, gated.
+
+    A learned nothing is always there to look at, so that attention over absent modalities is
+    defined.
+    """
+
+    def __init__(self, config: MagtConfig) -> None:
+        super().__init__()
+        size = config.size
+        self.heads = config.heads
+        self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
+        self.nothing = nn.Parameter(torch.randn(2, size) * 0.02)
+        self.norm_attention, self.norm_forward = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(size, config.feed_forward),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.feed_forward, size),
+        )
+        self.gate = nn.Linear(size, size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(b, n, d) -> (b, h, n, d / h)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, n, d) -> keys and values (b, h, n, d / h), which may be cached."""
+        return self._split(self.key(source)), self._split(self.value(source))
+
+    def forward(self, anchor: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """anchor (b, n, d); keys, values (b, h, k, d / h); bias (b, h, n, k), -inf hides."""
+        batch = anchor.shape[0]
+        nothing = self.nothing.unflatten(1, (self.heads, -1)).unsqueeze(1).unsqueeze(3)
+        nothing = nothing.expand(-1, batch, -1, -1, -1)  # (2, b, h, 1, d / h)
+        keys = torch.cat([nothing[0], keys], dim=2)
+        values = torch.cat([nothing[1], values], dim=2)
+        bias = functional.pad(bias, (1, 0))
+        query = self._split(self.query(anchor)) / math.sqrt(keys.shape[-1])
+        weights = self.dropout(torch.softmax(query @ keys.transpose(2, 3) + bias, dim=3))
+        seen = self.out((weights @ values).transpose(1, 2).flatten(2))
+        x = self.norm_attention(anchor + self.dropout(seen))
+        x = self.norm_forward(x + self.dropout(self.feed_forward(x)))
+        gated: Tensor = torch.sigmoid(self.gate(x)) * x
+        return gated
+
+
+Attend = Callable[[int, Tensor, Tensor], Tensor]
+"""(block, anchor (b, n, d), source (b, n, d)) -> (b, n, d)"""
+
+# source modality of each block, in the order of the anchors video, audio, text
+_SOURCES = (_VIDEO, _TEXT, _AUDIO, _AUDIO, _TEXT, _VIDEO, _TEXT, _AUDIO, _VIDEO)
+_BLOCKS = len(_SOURCES)
+
+
+class _Magt(nn.Module):
+    """What both ways share: inputs, the nine blocks, the heads."""
+
+    def __init__(self, config: MagtConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.inputs = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(config.feature_size), nn.Linear(config.feature_size, config.size))
+            for _ in range(3)
+        )
+        self.missing = nn.Parameter(torch.randn(3, config.size) * 0.02)
+        self.speaker = nn.Embedding(config.speakers, config.size)
+        nn.init.normal_(self.speaker.weight, std=0.1)
+        self.blocks = nn.ModuleList(AnchorGatedBlock(config) for _ in _SOURCES)
+        self.merge = nn.ModuleList(nn.Linear(3 * config.size, config.size) for _ in range(3))
+        self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.ModuleList(nn.Linear(config.size, config.classes) for _ in range(3))
+
+    def _embed(self, features: Tensor, present: Tensor, speaker: Tensor) -> list[Tensor]:
+        """features (b, n, m, f), present (b, n, m), speaker (b, n) -> per modality (b, n, d)."""
+        voice = self.speaker(speaker)
+        embedded = []
+        for index, project in enumerate(self.inputs):
+            there = present[:, :, index, None]
+            x = project(features[:, :, index])
+            embedded.append(torch.where(there > 0, x, self.missing[index]) + voice)
+        return embedded
+
+    def _refine(self, inputs: list[Tensor], attend: Attend) -> list[Tensor]:
+        """The three anchors in turn; returns t', a', v' of shape (b, n, d)."""
+        text, audio, video = inputs
+
+        def anchored(first: int, anchor: Tensor, sources: tuple[Tensor, ...], merge: int) -> Tensor:
+            parts = [attend(first + i, anchor, source) for i, source in enumerate(sources)]
+            merged: Tensor = self.merge[merge](torch.cat(parts, dim=2))
+            return merged
+
+        video_refined = anchored(0, video, (video, text, audio), _VIDEO)
+        audio_refined = anchored(3, audio, (audio, text, video), _AUDIO)
+        text_refined = anchored(6, text, (text, audio_refined, video_refined), _TEXT)
+        return [text_refined, audio_refined, video_refined]
+
+    def _heads(self, refined: list[Tensor]) -> Tensor:
+        """Logits of the main head and of the two auxiliary ones, (3, b, n, classes)."""
+        return torch.stack(
+            [head(self.dropout(x)) for head, x in zip(self.classify, refined, strict=True)]
+        )
+
+
+class StreamingMagt(_Magt):
+    """Causal MAGT: each utterance sees itself and the `window - 1` before it.
+
+    Positions are a linear bias on the distance (ALiBi, Press et al. 2022) with learned slopes, so
+    they never run out and a cached key stays valid when the window slides.
+    """
+
+    def __init__(self, config: MagtConfig) -> None:
+        super().__init__(config)
+        start = 2.0 ** -torch.arange(1, config.heads + 1, dtype=torch.float32)
+        self.slopes = nn.Parameter(start.log().repeat(_BLOCKS, 1))
+
+    def _bias(self, count: int, valid: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Distances (n, k) and, per modality, what is hidden as (b, 1, n, k)."""
+        past = self.config.window - 1
+        distance = torch.arange(count)[:, None] + past - torch.arange(past + count)
+        allowed = (distance >= 0) & (distance < self.config.window)
+        hidden = [
+            torch.where((valid[:, i, None, :] > 0) & allowed, 0.0, -torch.inf).unsqueeze(1)
+            for i in range(3)
+        ]
+        return distance.clamp(min=0).to(valid.dtype), hidden
+
+    def advance(
+        self, features: Tensor, present: Tensor, speaker: Tensor, state: MagtState
+    ) -> tuple[Tensor, MagtState]:
+        """Score the next n >= 1 utterances of each dialogue.
+
+        Args:
+            features: (b, n, m, f); what stands where `present` is 0 does not matter.
+            present: (b, n, m), 1 or 0.
+            speaker: (b, n) int64, numbers of the speakers.
+            state: what the previous call returned, or `MagtState.empty`.
+
+        Returns:
+            logits (3, b, n, classes), main head first, and the new state. However the utterances
+            are cut into calls, the logits are the same to rounding.
+        """
+        past = self.config.window - 1
+        valid = torch.cat([state.valid, present.transpose(1, 2)], dim=2)
+        distance, hidden = self._bias(features.shape[1], valid)
+        keys_out: list[Tensor] = []
+        values_out: list[Tensor] = []
+
+        def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
+            layer = self.blocks[block]
+            keys, values = layer.keys_values(source)
+            keys = torch.cat([state.keys[:, block], keys], dim=2)
+            values = torch.cat([state.values[:, block], values], dim=2)
+            keys_out.append(keys[:, :, -past:])
+            values_out.append(values[:, :, -past:])
+            slope = self.slopes[block].exp()[:, None, None]
+            scored: Tensor = layer(anchor, keys, values, hidden[_SOURCES[block]] - slope * distance)
+            return scored
+
+        refined = self._refine(self._embed(features, present, speaker), attend)
+        new = MagtState(torch.stack(keys_out, 1), torch.stack(values_out, 1), valid[:, :, -past:])
+        return self._heads(refined), new
+
+    def forward(self, features: Tensor, present: Tensor, speaker: Tensor) -> Tensor:
+        """The full causal pass: (b, n, m, f), (b, n, m), (b, n) -> (3, b, n, classes)."""
+        empty = MagtState.empty(self.config, features.shape[0])
+        return self.advance(features, present, speaker, empty)[0]
+
+
+class PaperMagt(_Magt):
+    """MAGT as published: attention over the whole dialogue, sinusoidal positions. Sees the future."""
+
+    def _positions(self, count: int) -> Tensor:
+        """(n, d) sinusoids (Vaswani et al. 2017)."""
+        half = self.config.size // 2
+        rate = torch.exp(torch.arange(half) * (-math.log(10_000.0) / half))
+        angle = torch.arange(count)[:, None] * rate
+        return torch.cat([angle.sin(), angle.cos()], dim=1) * 0.1
+
+    def forward(self, features: Tensor, present: Tensor, speaker: Tensor) -> Tensor:
+        """(b, n, m, f), (b, n, m), (b, n) -> (3, b, n, classes), main head first."""
+        positions = self._positions(features.shape[1])
+        hidden = [
+            torch.where(present[:, None, None, :, i] > 0, 0.0, -torch.inf) for i in range(3)
+        ]
+
+        def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
+            layer = self.blocks[block]
+            bias = hidden[_SOURCES[block]].expand(-1, layer.heads, anchor.shape[1], -1)
+            scored: Tensor = layer(anchor, *layer.keys_values(source), bias)
+            return scored
+
+        inputs = [x + positions for x in self._embed(features, present, speaker)]
+        return self._heads(self._refine(inputs, attend))
+
+
+class StepGraph(nn.Module):
+    """One step of a `StreamingMagt` with flat inputs and outputs, for export."""
+
+    def __init__(self, magt: StreamingMagt) -> None:
+        super().__init__()
+        self.magt = magt
+
+    def forward(
+        self,
+        text: Tensor,
+        audio: Tensor,
+        video: Tensor,
+        present: Tensor,
+        speaker: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        valid: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(b, f) three times, (b, m), (b,), the state -> logits (b, classes) and the new state."""
+        features = torch.stack([text, audio, video], dim=1).unsqueeze(1)
+        state = MagtState(keys, values, valid)
+        logits, new = self.magt.advance(
+            features, present.to(text.dtype).unsqueeze(1), speaker.unsqueeze(1), state
+        )
+        return logits[0, :, 0], new.keys, new.values, new.valid

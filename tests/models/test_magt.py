@@ -1,0 +1,113 @@
+"""Streaming MAGT: a step is the full pass, the future is not seen, absence is defined."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from magtkd_rt.models.magt import (  # noqa: E402
+    MagtConfig,
+    MagtState,
+    PaperMagt,
+    StepGraph,
+    StreamingMagt,
+)
+
+
+def model_and_inputs(window: int, count: int, seed: int, batch: int = 2):
+    torch.manual_seed(seed)
+    config = MagtConfig(feature_size=12, size=16, heads=2, feed_forward=24, window=window)
+    magt = StreamingMagt(config).eval()
+    features = torch.randn(batch, count, 3, 12)
+    present = (torch.rand(batch, count, 3) < 0.7).float()
+    speaker = torch.randint(0, config.speakers, (batch, count))
+    return magt, features, present, speaker
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    window=st.integers(2, 12),
+    count=st.integers(1, 30),
+    seed=st.integers(0, 10_000),
+    data=st.data(),
+)
+def test_any_chunking_equals_the_full_pass(window, count, seed, data):
+    magt, features, present, speaker = model_and_inputs(window, count, seed)
+    with torch.no_grad():
+        full = magt(features, present, speaker)
+        state = MagtState.empty(magt.config, 2)
+        pieces, start = [], 0
+        while start < count:
+            size = data.draw(st.integers(1, count - start))
+            part = slice(start, start + size)
+            logits, state = magt.advance(
+                features[:, part], present[:, part], speaker[:, part], state
+            )
+            pieces.append(logits)
+            start += size
+    assert (torch.cat(pieces, dim=2) - full).abs().max() <= 1e-4
+
+
+def test_the_step_graph_is_one_step():
+    magt, features, present, speaker = model_and_inputs(5, 9, 3)
+    graph = StepGraph(magt)
+    with torch.no_grad():
+        full = magt(features, present, speaker)[0]
+        state = MagtState.empty(magt.config, 2)
+        for i in range(9):
+            text, audio, video = features[:, i].unbind(1)
+            logits, *parts = graph(
+                text,
+                audio,
+                video,
+                present[:, i] > 0,
+                speaker[:, i],
+                state.keys,
+                state.values,
+                state.valid,
+            )
+            state = MagtState(*parts)
+            assert (logits - full[:, i]).abs().max() <= 1e-4
+
+
+def test_the_future_changes_nothing_and_the_window_ends():
+    magt, features, present, speaker = model_and_inputs(4, 12, 5)
+    with torch.no_grad():
+        before = magt(features, present, speaker)
+        changed = features.clone()
+        changed[:, 6:] = torch.randn_like(changed[:, 6:])
+        after = magt(changed, present, speaker)
+        assert torch.equal(before[:, :, :6], after[:, :, :6])
+        assert not torch.allclose(before[:, :, 6:], after[:, :, 6:])
+        # an anchor sees 3 utterances back, its refined sources 3 more
+        old = features.clone()
+        old[:, 0] = torch.randn_like(old[:, 0])
+        moved = magt(old, present, speaker)
+        assert torch.allclose(before[:, :, 7:], moved[:, :, 7:], atol=1e-6)
+
+
+def test_what_stands_in_an_absent_modality_does_not_matter():
+    magt, features, present, speaker = model_and_inputs(6, 8, 7)
+    noisy = torch.where(present[..., None] > 0, features, torch.randn_like(features) * 50)
+    with torch.no_grad():
+        assert torch.allclose(
+            magt(features, present, speaker), magt(noisy, present, speaker), atol=1e-5
+        )
+        nothing = magt(features, torch.zeros_like(present), speaker)
+    assert torch.isfinite(nothing).all()
+
+
+def test_paper_mode_sees_the_future():
+    torch.manual_seed(1)
+    magt = PaperMagt(MagtConfig(feature_size=12, size=16, heads=2, feed_forward=24)).eval()
+    features, present = torch.randn(1, 6, 3, 12), torch.ones(1, 6, 3)
+    speaker = torch.zeros(1, 6, dtype=torch.long)
+    with torch.no_grad():
+        before = magt(features, present, speaker)
+        features[:, 5] = torch.randn(3, 12)
+        after = magt(features, present, speaker)
+    assert not torch.allclose(before[0, :, 0], after[0, :, 0], atol=1e-4)
