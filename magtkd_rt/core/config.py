@@ -1,0 +1,58 @@
+"""How a session decides: every threshold and every bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from magtkd_rt import wire
+from magtkd_rt.core.segmenter import SegmenterConfig
+from magtkd_rt.core.utterance import MODALITIES
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """How a session decides.
+
+    Attributes:
+        segmenter: when utterances begin and end.
+        labels: the bundle's labels, in the order of its probabilities.
+        text_confidence_threshold: a transcript under it is masked out of the fusion.
+        abstain_threshold: a result under it is marked `abstained`.
+        context_turns: turns in whose light text is judged, its own included.
+        channels_are_speakers: each channel is one speaker; else all is one speaker.
+        channels: channels that are expected; their sound is put in one order.
+        transcribe: whether there is a transcriber.
+        modalities: those that the bundle can use.
+        max_faces: faces of an utterance that are encoded, spread evenly.
+        weak_speech_windows: an utterance with fewer windows of speech needs words to count.
+        weak_speech_probability: so does one whose mean speech probability is lower.
+        max_waiting: utterances that may wait for a result; beyond it the oldest is dropped.
+        max_faces_kept: faces kept for utterances that are not over.
+        channel_patience: windows that a channel may lag behind before it is waited for no more.
+        max_channels: channels that are accepted at all.
+    """
+
+    segmenter: SegmenterConfig
+    labels: tuple[str, ...]
+    text_confidence_threshold: float
+    abstain_threshold: float
+    context_turns: int = 32
+    channels_are_speakers: bool = False
+    channels: int = 1
+    transcribe: bool = True
+    modalities: frozenset[wire.ModalityName] = frozenset(MODALITIES)
+    max_faces: int = 8
+    weak_speech_windows: int = 16
+    weak_speech_probability: float = 0.6
+    max_waiting: int = 64
+    max_faces_kept: int = 1024
+    channel_patience: int = 156
+    max_channels: int = 16
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be given, each once")
+        if min(self.context_turns, self.max_faces, self.max_waiting, self.max_faces_kept) < 1:
+            raise ValueError("context_turns, max_faces, max_waiting, max_faces_kept: 1 or more")
+        if not 1 <= self.channels <= self.max_channels:
+            raise ValueError("channels must be 1 to max_channels")

@@ -1,0 +1,281 @@
+"""Cuts the sound of one channel into utterances, from its speech probabilities.
+
+Four states in two bits: nothing, a candidate (some speech, too little to announce), an open
+utterance in speech, an open utterance in a pause. Window numbers count from media zero; samples
+appear only at the edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magtkd_rt.core.media import WINDOW, AudioChunk
+
+_SMOOTH = 2  # windows either side of a cut that are judged: 128 ms tell a pause from a plosive
+_DECIBELS_PER_PROBABILITY = 40.0  # how the two signs of quiet are weighed against each other
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterConfig:
+    """When speech begins, pauses and ends. Lengths are in windows of 32 ms.
+
+    Attributes:
+        enter: speech probability from which a window counts as speech.
+        leave: probability under which running speech becomes a pause.
+        min_speech: windows of speech before an utterance is announced; less is a click.
+        hangover: windows of pause after which an utterance is over.
+        long_hangover: the same for an utterance longer than `long_from`: a shorter breath does.
+        long_from: see `long_hangover`.
+        preroll: windows kept before the first window of speech.
+        tail: windows kept after the last window of speech.
+        longest: windows after which an utterance is split, everything included.
+        split_search: the split is at the quietest point of this many last windows.
+        group: windows that are handed to the transcriber at a time.
+    """
+
+    enter: float = 0.5
+    leave: float = 0.35
+    min_speech: int = 8
+    hangover: int = 16
+    long_hangover: int = 8
+    long_from: int = 156
+    preroll: int = 5
+    tail: int = 5
+    longest: int = 312
+    split_search: int = 125
+    group: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.leave <= self.enter <= 1:
+            raise ValueError("0 < leave <= enter <= 1 is wanted")
+        if min(self.min_speech, self.hangover, self.long_hangover, self.group) < 1:
+            raise ValueError("min_speech, hangover, long_hangover and group must be 1 or more")
+        if self.preroll < 0 or not 0 <= self.tail <= min(self.hangover, self.long_hangover):
+            raise ValueError("preroll and tail must not be negative, nor tail beyond the hang-over")
+        if not 2 * _SMOOTH < self.split_search <= self.longest - self.preroll - self.min_speech:
+            raise ValueError("split_search must fit into longest, beside preroll and min_speech")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An utterance of `channel` began at sample `start`."""
+
+    channel: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Sound that belongs to the open utterance whatever comes next; gapless and in order."""
+
+    sound: AudioChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The open utterance is over.
+
+    Attributes:
+        sound: all of it, from its start to its end.
+        rest: the part of it after the last `Grown`, never empty.
+        last_speech: sample after its last window of speech.
+        speech_windows: how many of its windows were speech.
+        mean_speech: mean speech probability of those.
+        split: whether it was cut because it grew too long.
+    """
+
+    sound: AudioChunk
+    rest: AudioChunk
+    last_speech: int
+    speech_windows: int
+    mean_speech: float
+    split: bool
+
+
+Step = Opened | Grown | Closed
+
+
+class Segmenter:
+    """The utterances of one channel.
+
+    Memory is one ring of `longest` windows and a few; nothing grows with the session.
+    """
+
+    def __init__(self, config: SegmenterConfig, channel: int) -> None:
+        self._config = config
+        self._channel = channel
+        self._size = config.longest + config.preroll + 2 * _SMOOTH
+        self._sound = np.zeros((self._size, WINDOW), np.float32)
+        self._probability = np.zeros(self._size, np.float64)
+        self._voiced = np.zeros(self._size, np.bool_)
+        self._quiet = np.zeros(self._size, np.float64)
+        self._next = 0
+        self._floor = 0  # no utterance may begin before this window
+        self._in_speech = False
+        self._start: int | None = None  # of the candidate or open utterance
+        self._open = False
+        self._speech = 0  # windows of speech since _start
+        self._last_speech = 0  # window after the last one of speech
+        self._fed = 0
+        self._cut: int | None = None  # quietest place for a split so far
+        self._cut_score = np.inf
+
+    @property
+    def position(self) -> int:
+        """Sample at which the next window is expected."""
+        return self._next * WINDOW
+
+    @property
+    def earliest(self) -> int:
+        """No utterance that is still to be closed begins before this sample."""
+        if self._start is not None:
+            return self._start * WINDOW
+        return max(self._floor, self._next - self._config.preroll) * WINDOW
+
+    @property
+    def busy(self) -> bool:
+        """Whether an utterance is open or may be about to open."""
+        return self._start is not None
+
+    def push(self, samples: NDArray[np.float32], probability: float) -> list[Step]:
+        """Take the next window, float32 (WINDOW,), and its speech probability."""
+        config, window = self._config, self._next
+        self._store(samples, probability)
+        if self._voiced[window % self._size]:
+            if self._start is None:
+                self._begin(max(self._floor, window - config.preroll))
+            self._speech += 1
+            self._last_speech = window + 1
+        if self._start is None:
+            return []
+        steps: list[Step] = []
+        if not self._open and self._speech >= config.min_speech:
+            self._open = True
+            steps.append(Opened(self._channel, self._start * WINDOW))
+        self._judge_cut()
+        length = self._next - self._start
+        hangover = config.long_hangover if length > config.long_from else config.hangover
+        if self._next - self._last_speech >= hangover:
+            steps += self._finish()
+        elif length >= config.longest:
+            steps += self._split()
+        else:
+            steps += self._grow()
+        return steps
+
+    def silence_until(self, position: int) -> list[Step]:
+        """Take the sound up to sample `position` (a multiple of WINDOW) as silent."""
+        steps: list[Step] = []
+        silent = np.zeros(WINDOW, np.float32)
+        while self._next * WINDOW < position and self.busy:
+            steps += self.push(silent, 0.0)
+        if self._next * WINDOW < position:
+            self._next = self._floor = position // WINDOW
+            self._in_speech = False
+        return steps
+
+    def flush(self) -> list[Step]:
+        """No more sound comes: close what is open."""
+        return self._finish() if self._start is not None else []
+
+    def _store(self, samples: NDArray[np.float32], probability: float) -> None:
+        slot = self._next % self._size
+        self._sound[slot] = samples
+        power = float(np.mean(np.square(self._sound[slot], dtype=np.float64)))
+        decibels = 10 * np.log10(power + 1e-10)
+        self._probability[slot] = probability
+        self._quiet[slot] = probability + decibels / _DECIBELS_PER_PROBABILITY
+        threshold = self._config.leave if self._in_speech else self._config.enter
+        self._in_speech = self._voiced[slot] = probability >= threshold
+        self._next += 1
+
+    def _begin(self, start: int) -> None:
+        self._start = self._fed = start
+        self._open = False
+        self._speech = 0
+        self._cut, self._cut_score = None, np.inf
+
+    def _judge_cut(self) -> None:
+        """See whether the newest place that can be judged is the quietest for a split so far."""
+        assert self._start is not None
+        cut = self._next - _SMOOTH
+        if cut - _SMOOTH < self._start + self._config.longest - self._config.split_search:
+            return
+        score = float(np.mean(self._quiet[self._slots(cut - _SMOOTH, self._next)]))
+        if score <= self._cut_score:
+            self._cut, self._cut_score = cut, score
+
+    def _grow(self) -> list[Step]:
+        """Hand out sound that neither a split nor an end can take away any more."""
+        if not self._open:
+            return []
+        sure = min(self._next, self._last_speech + self._config.tail)
+        searching = self._next - self._start_window >= (
+            self._config.longest - self._config.split_search
+        )
+        if searching:
+            earliest_cut = self._start_window + self._config.longest - self._config.split_search
+            sure = min(sure, self._cut if self._cut is not None else earliest_cut)
+        steps: list[Step] = []
+        # Strictly more than a group: the last chunk of an utterance is never empty.
+        while sure - self._fed > self._config.group:
+            steps.append(Grown(self._chunk(self._fed, self._fed + self._config.group)))
+            self._fed += self._config.group
+        return steps
+
+    def _finish(self) -> list[Step]:
+        """End at the last speech and its tail; a candidate was a click and vanishes."""
+        end = min(self._next, self._last_speech + self._config.tail)
+        steps: list[Step] = []
+        if self._open:
+            steps.append(self._closed(end, split=False))
+            self._floor = end
+        self._start, self._open = None, False
+        return steps
+
+    def _split(self) -> list[Step]:
+        cut = self._cut
+        if not self._open or cut is None or cut >= self._last_speech:
+            return self._finish()
+        newest_speech = self._last_speech
+        self._last_speech = cut
+        steps: list[Step] = [self._closed(cut, split=True)]
+        self._floor = cut
+        self._begin(cut)
+        self._last_speech = newest_speech
+        self._speech = int(np.count_nonzero(self._voiced[self._slots(cut, self._next)]))
+        if self._speech >= self._config.min_speech:
+            self._open = True
+            steps.append(Opened(self._channel, cut * WINDOW))
+            steps += self._grow()
+        return steps
+
+    @property
+    def _start_window(self) -> int:
+        assert self._start is not None
+        return self._start
+
+    def _closed(self, end: int, *, split: bool) -> Closed:
+        slots = self._slots(self._start_window, end)
+        voiced = self._voiced[slots]
+        count = int(np.count_nonzero(voiced))
+        mean = float(np.mean(self._probability[slots][voiced])) if count else 0.0
+        return Closed(
+            sound=self._chunk(self._start_window, end),
+            rest=self._chunk(self._fed, end),
+            last_speech=min(self._last_speech, end) * WINDOW,
+            speech_windows=count,
+            mean_speech=mean,
+            split=split,
+        )
+
+    def _chunk(self, start: int, end: int) -> AudioChunk:
+        samples = self._sound[self._slots(start, end)].reshape(-1)
+        samples.flags.writeable = False
+        return AudioChunk(self._channel, start * WINDOW, samples)
+
+    def _slots(self, start: int, end: int) -> NDArray[np.int64]:
+        return np.arange(start, end) % self._size

@@ -1,0 +1,210 @@
+"""One conversation being heard: media and job results in, events and jobs out.
+
+No clock, no I/O, no threads: the same inputs in the same order give the same outputs, byte for
+byte, however the sound was chunked. The caller runs the jobs and brings back each result, in
+any order; see `magtkd_rt.core.jobs`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from magtkd_rt import wire
+from magtkd_rt.core.alignment import FaceTrack, HeardWindow, WindowMerge
+from magtkd_rt.core.config import SessionConfig
+from magtkd_rt.core.jobs import JobResult
+from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, WINDOW, HeardSound, SeenFace
+from magtkd_rt.core.outbox import Outbox, Output
+from magtkd_rt.core.recognition import Recognition
+from magtkd_rt.core.segmenter import Closed, Grown, Opened, Segmenter, Step
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What the first event says about the session."""
+
+    bundle: wire.BundleInfo
+    asr: wire.AsrInfo
+    engine: str
+    sources: wire.SourceInfo
+    notice: str
+
+
+class Session:
+    """Hears one conversation. Every method returns what follows from its input, once.
+
+    Call `start` first and `end` last. `flush`, then `complete` until `pending` is 0, gives every
+    utterance its result before the end. Results of jobs whose utterance was dropped are ignored,
+    and a caller may skip such jobs.
+
+    Every method but `complete` raises RuntimeError before `start` and after `end`; results of
+    jobs may still be on their way then, and are ignored.
+    """
+
+    def __init__(self, config: SessionConfig, session_id: str) -> None:
+        self._config = config
+        self._phase: Literal["new", "running", "ended"] = "new"
+        self._out = Outbox(session_id)
+        self._totals: Counter[str] = Counter()
+        self._merge = WindowMerge(config.channels, config.channel_patience * WINDOW)
+        self._segmenters = {c: Segmenter(config.segmenter, c) for c in range(config.channels)}
+        self._faces = FaceTrack(config.max_faces_kept)
+        self._recognition = Recognition(config, self._out, self._totals)
+
+    @property
+    def pending(self) -> int:
+        """Utterances that were announced and have neither a final result nor been dropped."""
+        return self._recognition.pending
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """The counters that the last event carries, as they stand."""
+        return dict(sorted(self._totals.items()))
+
+    def start(self, info: SessionInfo) -> Output:
+        """Begin the session."""
+        if self._phase != "new":
+            raise RuntimeError("a session starts once: make a new one")
+        self._phase = "running"
+        self._out.emit(
+            wire.SessionStarted(
+                **self._out.stamp(),
+                labels=list(self._config.labels),
+                bundle=info.bundle,
+                asr=info.asr,
+                engine=info.engine,
+                sources=info.sources,
+                notice=info.notice,
+            )
+        )
+        return self._out.drain()
+
+    def hear(self, sound: HeardSound) -> Output:
+        """Take sound of one channel.
+
+        Where `start` jumps ahead the gap counts as silence; sound of a time that was heard
+        before is ignored and counted as `windows_late`.
+
+        Raises:
+            ValueError: `start` or the length is no whole number of windows, the probabilities
+                do not match, or the channel is not below `max_channels`.
+        """
+        self._check_running()
+        count = len(sound.speech)
+        if sound.start < 0 or sound.start % WINDOW or sound.samples.shape != (count * WINDOW,):
+            raise ValueError(
+                f"sound must start at a multiple of {WINDOW} with {WINDOW} samples for each of its "
+                f"{count} probabilities, not {sound.samples.shape} from {sound.start}"
+            )
+        if not 0 <= sound.channel < self._config.max_channels:
+            raise ValueError(f"channel {sound.channel} is not below {self._config.max_channels}")
+        if sound.channel not in self._segmenters:
+            self._segmenters[sound.channel] = Segmenter(self._config.segmenter, sound.channel)
+        self._totals["windows_heard"] += count
+        self._totals["windows_late"] += self._merge.add(_finite(sound))
+        for window in self._merge.ready():
+            self._hear_window(window)
+        return self._out.drain()
+
+    def see(self, face: SeenFace) -> Output:
+        """Take what one picture showed."""
+        self._check_running()
+        self._out.reach(face.time_ns * SAMPLE_RATE // NANOSECONDS)
+        self._totals["pictures_seen"] += 1
+        self._totals["faces_seen"] += face.crop is not None
+        self._totals["faces_overflowed"] += self._faces.add(face)
+        return self._out.drain()
+
+    def complete(self, result: JobResult) -> Output:
+        """Take the result of a job; one that is not awaited (any more) changes nothing."""
+        self._recognition.complete(result)
+        return self._out.drain()
+
+    def tick(self, now_samples: int) -> Output:
+        """The media clock stands at this sample, whether or not sound came.
+
+        An utterance whose sound has been missing for the length of a hang-over ends. So tick
+        with the time up to which sound was handed in or is known to be missing.
+        """
+        self._check_running()
+        self._out.reach(now_samples)
+        patience = self._config.segmenter.hangover * WINDOW
+        for window in self._merge.until(now_samples - patience):
+            self._hear_window(window)
+        for channel, segmenter in self._segmenters.items():
+            if segmenter.busy and now_samples - segmenter.position >= patience:
+                self._take(segmenter.silence_until(segmenter.position + patience))
+                self._merge.reach(channel, segmenter.position)
+        return self._out.drain()
+
+    def report(
+        self,
+        level: Literal["info", "warning", "error"],
+        code: str,
+        message: str,
+        lag_ms: float = 0.0,
+        dropped: Mapping[str, int] | None = None,
+    ) -> Output:
+        """Tell the subscribers how the system is doing."""
+        self._check_running()
+        self._out.status(level, code, message, lag_ms, dropped)
+        return self._out.drain()
+
+    def flush(self) -> Output:
+        """No more media comes: utterances that are open end here."""
+        self._check_running()
+        for window in self._merge.rest():
+            self._hear_window(window)
+        for segmenter in self._segmenters.values():
+            self._take(segmenter.flush())
+        return self._out.drain()
+
+    def end(self, reason: str) -> Output:
+        """End the session; utterances that still wait are dropped with reason `error`."""
+        self._check_running()
+        self._recognition.drop_all("error")
+        self._phase = "ended"
+        self._out.emit(
+            wire.SessionEnded(**self._out.stamp(), reason=reason, totals=dict(self.totals))
+        )
+        return self._out.drain()
+
+    def _hear_window(self, window: HeardWindow) -> None:
+        segmenter = self._segmenters[window.channel]
+        self._out.reach(window.start + WINDOW)
+        self._take(segmenter.silence_until(window.start))
+        self._take(segmenter.push(window.samples, window.speech))
+        self._faces.forget_before(min(s.earliest for s in self._segmenters.values()))
+
+    def _take(self, steps: list[Step]) -> None:
+        for step in steps:
+            match step:
+                case Opened():
+                    self._recognition.open(step.channel, step.start)
+                case Grown():
+                    self._recognition.grow(step.sound)
+                case Closed():
+                    span = step.sound.start, step.sound.end
+                    self._recognition.close(step, self._faces.choose(*span, self._config.max_faces))
+
+    def _check_running(self) -> None:
+        if self._phase == "new":
+            raise RuntimeError("call start() first")
+        if self._phase == "ended":
+            raise RuntimeError("this session has ended")
+
+
+def _finite(sound: HeardSound) -> HeardSound:
+    """A file may hold anything: what is no number becomes silence."""
+    if np.isfinite(sound.samples).all() and np.isfinite(sound.speech).all():
+        return sound
+    return replace(
+        sound,
+        samples=np.nan_to_num(sound.samples, posinf=0.0, neginf=0.0),
+        speech=np.nan_to_num(sound.speech, posinf=0.0, neginf=0.0),
+    )

@@ -1,0 +1,172 @@
+"""One utterance from its first sound to its result, and the events that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magtkd_rt import wire
+from magtkd_rt.core.conversation import speaker_name
+from magtkd_rt.core.jobs import Fused, Transcribed
+from magtkd_rt.core.media import SAMPLE_RATE, seconds
+
+MODALITIES: tuple[wire.ModalityName, ...] = ("text", "audio", "video")
+"""Order of features and contributions in `Fuse` and `Fused`."""
+
+AbsenceReason = Literal["no_sound", "no_face", "no_words", "low_confidence", "error"]
+
+NO_WORDS = Transcribed(text="", words=None, confidence=0.0, language="", final=True)
+"""What stands for the transcript where there is none."""
+
+
+@dataclass(slots=True, eq=False)
+class Utterance:
+    """What is known so far. Times are samples; those up to `weak` are set when it closes."""
+
+    id: str
+    speaker: int
+    start: int
+    end: int = 0
+    last_speech: int = 0
+    """Sample after its last speech."""
+    decided_at: int = 0
+    """Media time at which it was known to be over."""
+    weak: bool = False
+    """So little speech that only words can show that it was speech at all."""
+
+    transcribing: bool = False
+    """A transcriber's stream is open for it."""
+    transcriber_failed: bool = False
+    transcript: Transcribed | None = None
+    """The final one; `NO_WORDS` where the transcriber failed or there is none."""
+    shown_text: str = ""
+    revision: int = 0
+    newest_partial: int = 0
+    """Job that the newest words came from; answers of earlier ones come too late."""
+
+    text_settled: bool = False
+    """Whether it has taken its place in the conversation, which happens in order."""
+    awaited: set[wire.ModalityName] = field(default_factory=set)
+    features: dict[wire.ModalityName, NDArray[np.float32]] = field(default_factory=dict)
+    absent: dict[wire.ModalityName, AbsenceReason] = field(default_factory=dict)
+    fusing: bool = False
+
+    transcribe_ns: int = 0
+    encode_ns: int = 0
+
+
+def transcript_event(
+    stamp: dict[str, Any], utterance: Utterance, said: Transcribed, *, final: bool, end: int
+) -> wire.Transcript:
+    """The words of an utterance up to sample `end`."""
+    words = None
+    if said.words is not None:
+        words = [
+            wire.WireWord(
+                text=word.text,
+                start=seconds(word.start),
+                end=seconds(word.end),
+                confidence=_probability(word.confidence),
+            )
+            for word in said.words
+        ]
+    return wire.Transcript(
+        **stamp,
+        utterance_id=utterance.id,
+        revision=utterance.revision,
+        final=final,
+        text=said.text,
+        words=words,
+        language=said.language,
+        confidence=_probability(said.confidence),
+        speaker=speaker_name(utterance.speaker),
+        start=seconds(utterance.start),
+        end=seconds(end),
+    )
+
+
+def emotion_event(
+    stamp: dict[str, Any],
+    utterance: Utterance,
+    fused: Fused,
+    *,
+    labels: Sequence[str],
+    abstain_threshold: float,
+    fusion_ns: int,
+) -> wire.Emotion:
+    """The final result of a closed utterance; see `fault_of` for what `fused` must be."""
+    probabilities = wire_probabilities(fused.probabilities)
+    best = int(np.argmax(probabilities))
+    return wire.Emotion(
+        **stamp,
+        utterance_id=utterance.id,
+        revision=0,
+        stage="final",
+        label=labels[best],
+        confidence=probabilities[best],
+        abstained=probabilities[best] < abstain_threshold,
+        probabilities=dict(zip(labels, probabilities, strict=True)),
+        modalities={
+            name: _modality(utterance, name, contribution)
+            for name, contribution in zip(MODALITIES, fused.contributions, strict=True)
+        },
+        speaker=speaker_name(utterance.speaker),
+        start=seconds(utterance.start),
+        end=seconds(utterance.end),
+        text=utterance.transcript.text if utterance.transcript else "",
+        latency=_latency(utterance, fusion_ns),
+    )
+
+
+def wire_probabilities(probabilities: NDArray[np.float32]) -> list[float]:
+    """Probabilities with six decimals whose sum is 1 but for floating point's last bits."""
+    exact = np.asarray(probabilities, np.float64)
+    millionths = np.rint(exact / exact.sum() * 1_000_000).astype(np.int64)
+    millionths[np.argmax(millionths)] += 1_000_000 - millionths.sum()
+    return [int(n) / 1_000_000 for n in millionths]
+
+
+def fault_of(fused: Fused, classes: int) -> str | None:
+    """What is wrong with a fused result, or None if it can be used."""
+    values = np.asarray(fused.probabilities, np.float64)
+    if values.shape != (classes,):
+        return f"{classes} probabilities are wanted, the fusion gave shape {values.shape}"
+    if not np.isfinite(values).all() or values.min() < 0 or values.sum() <= 0:
+        return f"the fusion gave {values.tolist()}, which are no probabilities"
+    if len(fused.contributions) != len(MODALITIES):
+        return f"{len(MODALITIES)} contributions are wanted, not {len(fused.contributions)}"
+    if not all(value is None or np.isfinite(value) for value in fused.contributions):
+        return f"the fusion gave the contributions {fused.contributions}"
+    return None
+
+
+def _modality(
+    utterance: Utterance, name: wire.ModalityName, contribution: float | None
+) -> wire.Modality:
+    if name not in utterance.features:
+        return wire.Modality(present=False, reason=utterance.absent[name])
+    rounded = None if contribution is None else round(float(contribution), 6)
+    return wire.Modality(present=True, contribution=rounded)
+
+
+def _latency(utterance: Utterance, fusion_ns: int) -> wire.Latency:
+    endpoint = (utterance.decided_at - utterance.last_speech) * 1000 / SAMPLE_RATE
+    asr, encode, fusion = (
+        ns / 1e6 for ns in (utterance.transcribe_ns, utterance.encode_ns, fusion_ns)
+    )
+    return wire.Latency(
+        endpoint_ms=round(endpoint, 3),
+        asr_ms=round(asr, 3),
+        encode_ms=round(encode, 3),
+        fusion_ms=round(fusion, 3),
+        total_ms=round(endpoint + asr + encode + fusion, 3),
+    )
+
+
+def _probability(value: float) -> float:
+    """Within 0 and 1, whatever a transcriber says; what is no number counts as 0."""
+    return round(min(1.0, max(0.0, float(value))), 6) if np.isfinite(value) else 0.0
