@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer
 
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.features.prompt import (
@@ -17,32 +17,10 @@ from magtkd_rt.features.prompt import (
     normalise_text,
 )
 
-_PLAIN = [*"for now feels i am you are fine not what the".split(), *",.'[]"]
-_PIECES = [
-    *"abcdefghijklmnopqrstuvwxyz0123456789",
-    *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
-]
-
-
-def write_bert(path: Path) -> Path:
-    """A small uncased word-piece tokenizer with BERT's special tokens, as a file."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += [word for word in [*_PLAIN, *_PIECES] if word not in words]
-    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
-    # Like the file of all-MiniLM-L6-v2, which pads and cuts unless told not to.
-    tokenizer.enable_padding(length=16)
-    tokenizer.enable_truncation(16)
-    tokenizer.save(str(path))
-    return path
-
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return build_tokenizer(write_bert(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"))
+def tokenizer(bert_tokenizer: Path) -> Tokenizer:
+    return build_tokenizer(bert_tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +101,12 @@ def test_speaker_ids_are_stable(tokenizer: Tokenizer, tmp_path: Path) -> None:
     assert PromptEncoder(again).vocabulary_size == first + 9
 
 
-def test_refuses_what_cannot_work(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_refuses_what_cannot_work(tokenizer: Tokenizer, bert_tokenizer: Path) -> None:
     with pytest.raises(ValueError, match="at least one turn"):
         PromptEncoder(tokenizer).encode([])
     with pytest.raises(ValueError, match="the prompt alone takes 10"):
         PromptEncoder(tokenizer, max_tokens=10)
-    plain = Tokenizer.from_file(str(write_bert(tmp_path / "plain.json")))
+    plain = Tokenizer.from_file(str(bert_tokenizer))
     with pytest.raises(ValueError, match=r"no token \[S0\]"):
         PromptEncoder(plain)
 
