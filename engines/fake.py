@@ -67,7 +67,7 @@ class FakeEngine:
     def _fuse_row(self, inputs: Arrays, row: int) -> dict[str, NDArray[Any]]:
         present = inputs["present"][row]
         features = [
-            inputs[modality][row] * float(here)
+            inputs[modality][row] if here else np.zeros(0)
             for modality, here in zip(("text", "audio", "video"), present, strict=True)
         ]
         state = self._manifest.fusion.state
