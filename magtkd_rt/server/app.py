@@ -7,16 +7,13 @@ import contextlib
 import errno
 import json
 import logging
-import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import parse_qs
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
@@ -27,6 +24,7 @@ from magtkd_rt.errors import ServerError
 from magtkd_rt.server.access import check_bind, check_subprotocols, rules
 from magtkd_rt.server.connection import ConnectionGuard
 from magtkd_rt.server.hub import Hub, SubscriptionRefused
+from magtkd_rt.server.requests import json_response, read_query
 from magtkd_rt.server.subscription import Subscription
 
 EVENTS_PATH: Final = "/v1/events"
@@ -38,6 +36,8 @@ SEND_BUFFER: Final = 64 * 1024
 """Bytes that the system may hold for one subscriber; left to itself it takes megabytes."""
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the subscribers, for `/health` and for saying no."""
+OPEN_SECONDS: Final = 5.0
+"""How long a peer has for its request."""
 CLOSE_SECONDS: Final = 2.0
 """How long a peer has to take what was sent before a close; shutdown takes no longer."""
 
@@ -105,7 +105,7 @@ class EventServer:
                 select_subprotocol=_select_subprotocol,
                 compression=None,  # costs more processor time than loopback has to gain
                 server_header=None,
-                open_timeout=CLOSE_SECONDS * 2,
+                open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS,
                 max_size=MAX_INCOMING,
                 max_queue=4,
@@ -160,7 +160,7 @@ class EventServer:
         if path == "/health":
             return self._respond_health()
         if path == "/schema.json":
-            return _json_response(HTTPStatus.OK, wire.schema_text())
+            return json_response(HTTPStatus.OK, wire.schema_text())
         return connection.respond(
             HTTPStatus.NOT_FOUND,
             f"nothing here; try {EVENTS_PATH}, /health or /schema.json\n",
@@ -182,7 +182,7 @@ class EventServer:
             body |= self._health()
         fine = body["status"] == "ok"
         status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
-        return _json_response(status, json.dumps(body) + "\n")
+        return json_response(status, json.dumps(body) + "\n")
 
     async def _handle(self, connection: ServerConnection) -> None:
         """Serve one subscriber until it leaves, the session ends, or it must go."""
@@ -190,7 +190,7 @@ class EventServer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         assert connection.request is not None
         try:
-            subscription = self._hub.subscribe(*_read_query(connection.request.path))
+            subscription = self._hub.subscribe(*read_query(connection.request.path))
         except SubscriptionRefused as refused:
             self._hub.counters["bad_requests"] += 1
             with contextlib.suppress(ConnectionClosed):
@@ -255,48 +255,5 @@ async def _send_all(connection: ServerConnection, subscription: Subscription) ->
         await connection.send(message, text=True)
 
 
-def _read_query(path: str) -> tuple[str | None, int | None]:
-    """The session and the since that a subscriber asks for.
-
-    Raises:
-        SubscriptionRefused: they are given twice, or since is no number.
-    """
-    try:
-        fields = parse_qs(path.partition("?")[2], keep_blank_values=True, max_num_fields=16)
-    except ValueError as error:
-        raise SubscriptionRefused(
-            "bad_request",
-            "too many parameters",
-            remedy="session and since are all there are",
-        ) from error
-    for name in ("session", "since"):
-        if len(fields.get(name, [])) > 1:
-            raise SubscriptionRefused(
-                "bad_request", f"{name} is given more than once", remedy="give it once"
-            )
-    session, since = fields.get("session", [None])[0], fields.get("since", [None])[0]
-    if since is not None and re.fullmatch(r"[0-9]{1,15}", since, re.ASCII) is None:
-        raise SubscriptionRefused(
-            "bad_request",
-            f"since={since[:32]!r} is not a number",
-            remedy="give the seq of the last event you have, or 0 for all",
-        )
-    return session, None if since is None else int(since)
-
-
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return Subprotocol(wire.PROTOCOL) if wire.PROTOCOL in offered else None
-
-
-def _json_response(status: HTTPStatus, text: str) -> Response:
-    body = text.encode()
-    headers = Headers(
-        {
-            "Content-Type": "application/json; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)

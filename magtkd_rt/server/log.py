@@ -28,13 +28,13 @@ class SessionLog:
     recent: int
     seq: int = 0
     ended: bool = False
-    _started: wire.SessionStarted | None = None
-    _open: dict[str, wire.SpeechStarted] = field(default_factory=dict)
-    _results: OrderedDict[str, wire.Emotion] = field(default_factory=OrderedDict)
-    _ring: dict[int, Entry] = field(default_factory=dict)
-    _times: deque[tuple[float, int]] = field(default_factory=deque)
-    _newest: dict[tuple[str, str], Entry] = field(default_factory=dict)
-    _snapshot: bytes | None = None
+    _started: wire.SessionStarted | None = field(default=None, repr=False)
+    _open: dict[str, wire.SpeechStarted] = field(default_factory=dict, repr=False)
+    _results: OrderedDict[str, wire.Emotion] = field(default_factory=OrderedDict, repr=False)
+    _ring: dict[int, Entry] = field(default_factory=dict, repr=False)
+    _times: deque[tuple[float, int]] = field(default_factory=deque, repr=False)
+    _newest: dict[tuple[str, str], Entry] = field(default_factory=dict, repr=False)
+    _snapshot: bytes | None = field(default=None, repr=False)
 
     def append(self, event: wire.Event, now: float) -> Entry:
         """Remember one event.
