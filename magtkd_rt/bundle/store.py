@@ -155,14 +155,16 @@ def _swap(new: Path, directory: Path) -> None:
     if not directory.exists():
         os.rename(new, directory)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    old = aside / directory.name
     os.rename(directory, old)
     try:
         os.rename(new, directory)
     except OSError:
         os.rename(old, directory)
         raise
-    shutil.rmtree(old)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _read_manifest(directory: Path) -> bytes:
