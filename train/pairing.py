@@ -10,6 +10,7 @@ only as good as wanted. Splits never mix.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,9 +136,8 @@ def reliability(
     return weighted_f1(labels, moved.argmax(axis=1))
 
 
-def find_exchange(measure: object, wanted: float, steps: int = 9) -> float:
+def find_exchange(measure: Callable[[float], float], wanted: float, steps: int = 7) -> float:
     """Bisect for the share at which `measure(share)`, which falls, meets `wanted`."""
-    assert callable(measure)
     low, high = 0.0, 1.0
     if measure(0.0) <= wanted:
         return 0.0

@@ -290,3 +290,20 @@ class StepGraph(nn.Module):
             features, present.to(text.dtype).unsqueeze(1), speaker.unsqueeze(1), state
         )
         return logits[0, :, 0], new.keys, new.values, new.valid
+
+
+class PaperGraph(nn.Module):
+    """A whole dialogue through a `PaperMagt`, with flat inputs, for export."""
+
+    def __init__(self, magt: PaperMagt) -> None:
+        super().__init__()
+        self.magt = magt
+
+    def forward(
+        self, text: Tensor, audio: Tensor, video: Tensor, present: Tensor, speaker: Tensor
+    ) -> Tensor:
+        """(n, f) three times, (n, m), (n,) -> logits (n, classes)."""
+        features = torch.stack([text, audio, video], dim=1).unsqueeze(0)
+        present = present.to(text.dtype).unsqueeze(0)
+        logits: Tensor = self.magt(features, present, speaker.unsqueeze(0))[0, 0]
+        return logits

@@ -1,0 +1,406 @@
+"""Recipe: from trained students and fusion to a bundle: graphs, golden vectors, calibration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from rich.console import Console
+from torch import Tensor, nn
+
+from magtkd_rt.bundle.golden import GoldenCase, write_golden
+from magtkd_rt.bundle.manifest import (
+    AudioPreprocessing,
+    Calibration,
+    Corpus,
+    ExampleTurn,
+    Fusion,
+    Graph,
+    GraphName,
+    Manifest,
+    Preprocessing,
+    PromptExample,
+    StateArray,
+    Temperatures,
+    TextPreprocessing,
+    VideoPreprocessing,
+    Words,
+)
+from magtkd_rt.bundle.store import Bundle, write_bundle
+from magtkd_rt.core.jobs import Turn
+from magtkd_rt.errors import EngineError
+from magtkd_rt.features.prompt import SPEAKER_TOKENS, PromptWords
+from magtkd_rt.labels import LABELS
+from magtkd_rt.models.audio import MIN_SAMPLES, AudioStudent
+from magtkd_rt.models.magt import MagtState, PaperGraph, PaperMagt, StepGraph, StreamingMagt
+from magtkd_rt.models.text import TextStudent
+from magtkd_rt.models.video import VideoStudent
+from magtkd_rt.train import fusion as fusions
+from magtkd_rt.train.corpora import read_meld
+from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.metrics import fit_temperature, softmax
+from magtkd_rt.train.text import MAX_TOKENS, minilm_folder, prompt_encoder, prompts_of
+
+Arrays = dict[str, NDArray[np.generic]]
+PAIRING_SEEDS = (11, 12, 13)
+"""Seeds of the pairings that evaluation uses."""
+
+CORPORA = [
+    Corpus(name="MELD", licence="GPL-3.0 repository; dialogue of a TV series, research use",
+           use="words: train, dev for selection, test for the report"),
+    Corpus(name="RAVDESS", licence="CC BY-NC-SA 4.0",
+           use="voices: actors 1-18, 19-20 for selection, 21-24 for the report"),
+    Corpus(name="FER2013", licence="unclear; research use",
+           use="faces: train, public test for selection, private test for the report"),
+    Corpus(name="AudioSet, through YAMNet's weights", licence="weights Apache-2.0",
+           use="start of the audio student"),
+    Corpus(name="all-MiniLM-L6-v2", licence="weights Apache-2.0", use="start of the text student"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything that training made."""
+
+    text: TextStudent
+    audio: AudioStudent
+    video: VideoStudent
+    streaming: StreamingMagt
+    paper: PaperMagt
+    splits: dict[str, Split]
+    shares: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """One graph to be: the module, golden cases (the first traces it) and what may vary."""
+
+    module: nn.Module
+    cases: list[dict[str, Tensor]]
+    outputs: list[str]
+    dynamic: dict[str, dict[int, str]]
+
+
+def to_onnx(graph: Exportable, path: Path) -> None:
+    """Export by torch.export, opset 20."""
+    example = graph.cases[0]
+    shapes = {
+        name: {axis: torch.export.Dim(dim, min=1) for axis, dim in graph.dynamic[name].items()}
+        if name in graph.dynamic
+        else None
+        for name in example
+    }
+    program = torch.onnx.export(
+        graph.module.eval(),
+        kwargs=example,
+        dynamo=True,
+        opset_version=20,
+        input_names=list(example),
+        output_names=graph.outputs,
+        dynamic_shapes=shapes,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def store_half(path: Path) -> None:
+    """Store large weights in 16 bits; a cast makes them 32 bits when the graph is loaded."""
+    model = onnx.load(path)
+    casts = []
+    for weight in model.graph.initializer:
+        array = numpy_helper.to_array(weight)
+        if array.dtype != np.float32 or array.size < 4096:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+    onnx.save(model, path)
+
+
+def quantise(source: Path, target: Path) -> None:
+    """Weights of matrix products and embeddings in 8 bits; activations when it runs.
+
+    Seven bits of the eight are used, since processors without VNNI saturate otherwise.
+    """
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        extra_options={"MatMulConstBOnly": True},
+    )
+
+
+def run_onnx(path: Path, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.float32]]:
+    """Run a file once on the CPU."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return list(session.run(None, dict(inputs)))
+
+
+def text_cases(data: Path) -> list[dict[str, Tensor]]:
+    """Prompts of the first dev dialogue: nothing before, a little, a lot."""
+    prompts = prompts_of(read_meld(data, "dev")[0], prompt_encoder())
+    return [
+        {
+            "input_ids": torch.tensor([prompt.input_ids]),
+            "mask_position": torch.tensor([prompt.mask_position]),
+        }
+        for prompt in (prompts[len(prompts) // 2], prompts[0], prompts[-1])
+    ]
+
+
+def audio_cases() -> list[dict[str, Tensor]]:
+    """Made sound: a gliding tone, noise, near silence."""
+    random = torch.Generator().manual_seed(1)
+    time = torch.arange(3 * 16_000) / 16_000
+    tone = 0.2 * torch.sin(2 * torch.pi * (150 + 40 * time) * time)
+    noise = 0.1 * torch.randn(MIN_SAMPLES, generator=random)
+    return [{"waveform": x.unsqueeze(0)} for x in (tone, noise, 1e-4 * noise[: MIN_SAMPLES])]
+
+
+def video_cases() -> list[dict[str, Tensor]]:
+    """Made pictures: several, one, a blank one."""
+    random = torch.Generator().manual_seed(2)
+    pictures = torch.randint(0, 256, (3, 48, 48), generator=random, dtype=torch.uint8)
+    return [{"faces": x} for x in (pictures, pictures[:2], torch.full((1, 48, 48), 128).byte())]
+
+
+@torch.no_grad()
+def fusion_cases(magt: StreamingMagt) -> list[dict[str, Tensor]]:
+    """Three steps of one conversation, with modalities missing now and then."""
+    random = torch.Generator().manual_seed(3)
+    state, cases = MagtState.empty(magt.config, 2), []
+    for step in range(3):
+        text, audio, video = (
+            torch.randn(2, magt.config.feature_size, generator=random) for _ in range(3)
+        )
+        present = torch.rand(2, 3, generator=random) < 0.7
+        present[:, step] = True
+        case = {
+            "text": text,
+            "audio": audio,
+            "video": video,
+            "present": present,
+            "speaker": torch.tensor([step % 2, 0]),
+            "keys": state.keys,
+            "values": state.values,
+            "valid": state.valid,
+        }
+        cases.append(case)
+        state = MagtState(*StepGraph(magt)(*case.values())[1:])
+    return cases
+
+
+def paper_cases(magt: PaperMagt) -> list[dict[str, Tensor]]:
+    """A dialogue of seven utterances, and of two."""
+    random = torch.Generator().manual_seed(4)
+    cases = []
+    for count in (7, 2):
+        text, audio, video = (
+            torch.randn(count, magt.config.feature_size, generator=random) for _ in range(3)
+        )
+        present = torch.rand(count, 3, generator=random) < 0.7
+        speaker = torch.arange(count) % 2
+        cases.append(
+            {"text": text, "audio": audio, "video": video, "present": present, "speaker": speaker}
+        )
+    return cases
+
+
+def exportables(trained: Trained, data: Path) -> dict[GraphName, Exportable]:
+    """The graphs of a bundle."""
+    encoded = ["feature", "logits"]
+    rows = {name: {0: "batch"} for name in ("text", "audio", "video", "present", "speaker")}
+    state = {name: {0: "batch"} for name in ("keys", "values", "valid")}
+    return {
+        "text": Exportable(trained.text, text_cases(data), encoded, {"input_ids": {1: "tokens"}}),
+        "audio": Exportable(trained.audio, audio_cases(), encoded, {"waveform": {1: "samples"}}),
+        "video": Exportable(trained.video, video_cases(), encoded, {"faces": {0: "faces"}}),
+        "fusion": Exportable(
+            StepGraph(trained.streaming),
+            fusion_cases(trained.streaming),
+            ["logits", "keys_out", "values_out", "valid_out"],
+            rows | state,
+        ),
+        "paper": Exportable(
+            PaperGraph(trained.paper), paper_cases(trained.paper), ["logits"], rows
+        ),
+    }
+
+
+@torch.no_grad()
+def golden_cases(name: GraphName, graph: Exportable) -> list[GoldenCase]:
+    """What the module itself says, in 32 bits."""
+    graph.module.eval()
+    cases = []
+    for number, case in enumerate(graph.cases):
+        outputs = graph.module(**case)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        named = dict(zip(graph.outputs, (tensor.numpy() for tensor in outputs), strict=True))
+        inputs = {key: tensor.numpy() for key, tensor in case.items()}
+        cases.append(GoldenCase(name, f"case-{number}", inputs, named))
+    return cases
+
+
+def same_decisions(path: Path, student: TextStudent, data: Path, count: int = 400) -> float:
+    """Share of dev utterances on which the text graph at `path` decides as the student does."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    encoder = prompt_encoder()
+    prompts = [p for d in read_meld(data, "dev") for p in prompts_of(d, encoder)][:count]
+    same = 0
+    for prompt in prompts:
+        ids, place = np.array([prompt.input_ids]), np.array([prompt.mask_position])
+        with torch.no_grad():
+            wanted = student(torch.from_numpy(ids), torch.from_numpy(place))[1]
+        got = session.run(["logits"], {"input_ids": ids, "mask_position": place})[0]
+        same += int(wanted.argmax() == got.argmax())
+    return same / len(prompts)
+
+
+def write_graphs(
+    graphs: dict[GraphName, Exportable], trained: Trained, data: Path, folder: Path
+) -> dict[GraphName, Graph]:
+    """Export, shrink and check every graph; what cannot be shrunk without harm is left larger."""
+    described: dict[GraphName, Graph] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, graph in graphs.items():
+        path = folder / f"{name}.onnx"
+        to_onnx(graph, path)
+        precision, tolerance = "float16", 0.02
+        if name == "text":
+            small = folder / "text-int8.onnx"
+            quantise(path, small)
+            same = same_decisions(small, trained.text, data)
+            Console().log(f"text in 8 bits decides the same on {same:.1%} of dev")
+            if same >= 0.98:
+                small.replace(path)
+                precision, tolerance = "int8", 1.0
+        if precision == "float16":
+            store_half(path)
+        for case in golden_cases(name, graph):
+            got = run_onnx(path, case.inputs)
+            apart = max(
+                float(np.abs(a - b).max()) for a, b in zip(got, case.outputs.values(), strict=True)
+            )
+            Console().log(f"{name} {case.name}: {apart:.2g} from the module")
+            if not apart <= tolerance:
+                raise EngineError(
+                    f"the exported graph {name!r} is {apart:.3g} from the module",
+                    remedy="report it with the versions of torch and onnxruntime",
+                )
+        described[name] = Graph(
+            file=path.name,
+            inputs=list(graph.cases[0]),
+            outputs=graph.outputs,
+            precision=precision,  # type: ignore[arg-type]
+            tolerance=tolerance,
+        )
+    return described
+
+
+def calibrate(trained: Trained) -> tuple[Temperatures, float]:
+    """Temperatures on the dev splits, and the confidence of the least sure tenth."""
+    dev = trained.splits["dev"]
+    paired = dev.pair(trained.shares, PAIRING_SEEDS[0])
+    labels = fusions.labels_of(paired)
+    views = [
+        fusions.predict(trained.streaming, paired),
+        fusions.predict(trained.streaming, paired, (True, False, False)),
+    ]
+    logits, targets = np.concatenate(views), np.concatenate([labels, labels])
+    temperatures = Temperatures(
+        fused=fit_temperature(targets, logits),
+        text=fit_temperature(dev.texts[0].labels, dev.texts[0].logits),
+        audio=fit_temperature(dev.voices.labels, dev.voices.logits),
+        video=fit_temperature(dev.faces.labels, dev.faces.logits),
+    )
+    confidence = softmax(logits / temperatures.fused).max(axis=1)
+    return temperatures, round(float(np.percentile(confidence, 10)), 3)
+
+
+def export_bundle(
+    trained: Trained, data: Path, out: Path, *, name: str, card: str, max_faces: int = 8
+) -> Bundle:
+    """Write the bundle to `out / name`, with golden vectors and calibration."""
+    graphs = exportables(trained, data)
+    folder = out / "graphs"
+    described = write_graphs(graphs, trained, data, folder)
+    temperatures, abstain = calibrate(trained)
+    config = trained.streaming.config
+    empty = MagtState.empty(config)
+    encoder = prompt_encoder()
+    turns = [Turn(0, "Well, hello."), Turn(1, "I can't believe it!"), Turn(0, "why not")]
+    manifest = Manifest(
+        name=name,
+        version="1",
+        licence="research use only: trained on non-commercial data, see the model card",
+        data=CORPORA,
+        created=datetime.now(UTC).replace(microsecond=0),
+        labels=list(LABELS),
+        feature_size=config.feature_size,
+        preprocessing=Preprocessing(
+            text=TextPreprocessing(
+                max_tokens=MAX_TOKENS,
+                words=Words(**asdict(PromptWords())),
+                speakers=len(SPEAKER_TOKENS),
+                examples=[
+                    PromptExample(
+                        turns=[ExampleTurn(speaker=t.speaker, text=t.text) for t in turns[:count]],
+                        input_ids=encoder.encode(turns[:count]).input_ids,
+                    )
+                    for count in (1, 3)
+                ],
+            ),
+            audio=AudioPreprocessing(min_samples=MIN_SAMPLES, max_seconds=10.0),
+            video=VideoPreprocessing(max_faces=max_faces),
+        ),
+        graphs=described,
+        fusion=Fusion(
+            window=config.window,
+            speakers=config.speakers - 1,
+            state=[
+                StateArray(name=key, shape=list(tensor.shape[1:]), dtype="float32")
+                for key, tensor in (
+                    ("keys", empty.keys),
+                    ("values", empty.values),
+                    ("valid", empty.valid),
+                )
+            ],
+        ),
+        calibration=Calibration(
+            temperature=temperatures,
+            abstain_threshold=abstain,
+            text_confidence_threshold=0.0,
+        ),
+    )
+    golden = [case for graph, one in graphs.items() for case in golden_cases(graph, one)]
+    pairing = {
+        "exchange": {split: asdict(s.exchange) for split, s in trained.splits.items()},
+        "shares": trained.shares.tolist(),
+        "seeds": list(PAIRING_SEEDS),
+    }
+    files: dict[str, bytes | Path] = {
+        graph.file: folder / graph.file for graph in described.values()
+    } | {
+        "tokenizer.json": minilm_folder() / "tokenizer.json",
+        "golden.npz": write_golden(golden),
+        "MODEL_CARD.md": card.encode(),
+        "pairing.json": json.dumps(pairing, indent=1).encode(),
+    }
+    return write_bundle(out / name, manifest, files)
+

@@ -1,0 +1,225 @@
+"""Recipe: the fusion (streaming MAGT, or paper mode), on paired MELD dialogues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from magtkd_rt.labels import LABELS
+from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
+from magtkd_rt.train.corpora import Dialogue
+from magtkd_rt.train.loop import Run, progress_bar, seed_everything
+from magtkd_rt.train.losses import logit_loss
+from magtkd_rt.train.metrics import weighted_f1
+from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue
+
+Magt = StreamingMagt | PaperMagt
+Mode = Literal["streaming", "paper"]
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class FusionRecipe:
+    """Settings of the fusion stage."""
+
+    epochs: int = 24
+    batch: int = 16
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    audio_head: float = 0.01
+    video_head: float = 0.08
+    absent: float = 0.15
+    """Share of utterances that lose a given modality."""
+    words_only: float = 0.25
+    """Share of dialogues that keep their words only."""
+    no_words: float = 0.1
+    """Share of dialogues that lose all their words."""
+    unknown_speakers: float = 0.1
+    """Share of dialogues whose speakers are all unknown."""
+    smoothing: float = 0.05
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of MELD, encoded, with the voices and faces it borrows.
+
+    Attributes:
+        texts: the words' features, clean first, then spoiled by a recogniser's errors.
+    """
+
+    dialogues: list[Dialogue]
+    texts: list[Bank]
+    voices: Bank
+    faces: Bank
+    exchange: Exchange
+
+    def pair(self, shares: NDArray[np.float64], seed: int, spoiled: float = 0.0) -> list[Paired]:
+        """Pair every dialogue; a share of them gets spoiled words."""
+        random = np.random.default_rng(seed)
+        paired, start = [], 0
+        for dialogue in self.dialogues:
+            rows = np.arange(start, start + len(dialogue))
+            start += len(dialogue)
+            bad = len(self.texts) > 1 and random.random() < spoiled
+            text = self.texts[int(random.integers(1, len(self.texts)))] if bad else self.texts[0]
+            paired.append(
+                pair_dialogue(
+                    dialogue, text, rows, self.voices, self.faces, self.exchange, shares, random
+                )
+            )
+        return paired
+
+
+def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad to the longest: features (b, n, 3, d), speaker (b, n), labels (b, n; -100 ignored)."""
+    longest = max(len(d.labels) for d in dialogues)
+    size = dialogues[0].features.shape[2]
+    features = torch.zeros(len(dialogues), longest, 3, size)
+    speaker = torch.full((len(dialogues), longest), unknown)
+    labels = torch.full((len(dialogues), longest), IGNORED)
+    for row, dialogue in enumerate(dialogues):
+        count = len(dialogue.labels)
+        features[row, :count] = torch.from_numpy(dialogue.features)
+        speaker[row, :count] = torch.from_numpy(np.minimum(dialogue.speaker, unknown - 1))
+        labels[row, :count] = torch.from_numpy(dialogue.labels)
+    return features, speaker, labels
+
+
+def drop_modalities(there: Tensor, recipe: FusionRecipe) -> Tensor:
+    """there (b, n) -> presence (b, n, 3) with modalities dropped at random, never all three."""
+    batch, count = there.shape
+    present = (torch.rand(batch, count, 3) >= recipe.absent).float()
+    kind = torch.rand(batch)
+    words_only = kind < recipe.words_only
+    present[words_only] = torch.tensor([1.0, 0.0, 0.0])
+    silent = (kind >= recipe.words_only) & (kind < recipe.words_only + recipe.no_words)
+    present[silent, :, 0] = 0.0
+    lost = present.sum(2) == 0
+    kept = functional.one_hot(torch.randint(0, 3, (batch, count)), 3).float()
+    kept[silent] = torch.tensor([0.0, 1.0, 0.0])
+    present = torch.where(lost[..., None], kept, present)
+    return present * there[..., None]
+
+
+@torch.no_grad()
+def predict(
+    model: Magt, dialogues: list[Paired], keep: tuple[bool, bool, bool] = (True, True, True)
+) -> NDArray[np.float32]:
+    """Logits (all utterances, classes), with the modalities not in `keep` masked everywhere."""
+    model.eval()
+    logits = []
+    for start in range(0, len(dialogues), 32):
+        features, speaker, labels = collate(
+            dialogues[start : start + 32], model.config.speakers - 1
+        )
+        there = (labels != IGNORED).float()
+        present = there[..., None] * torch.tensor(keep, dtype=torch.float32)
+        logits.append(model(features, present, speaker)[0][there > 0].numpy())
+    return np.concatenate(logits)
+
+
+def labels_of(dialogues: list[Paired]) -> NDArray[np.int64]:
+    """All labels, in the order of `predict`."""
+    return np.concatenate([dialogue.labels for dialogue in dialogues])
+
+
+def new_model(mode: Mode, feature_size: int) -> Magt:
+    """An untrained fusion."""
+    config = MagtConfig(feature_size=feature_size, classes=len(LABELS))
+    return StreamingMagt(config) if mode == "streaming" else PaperMagt(config)
+
+
+def train_fusion(
+    mode: Mode,
+    train: Split,
+    dev: Split,
+    shares: NDArray[np.float64],
+    out: Path,
+    recipe: FusionRecipe | None = None,
+) -> Magt:
+    """Train the fusion, or go on where an earlier run stopped; return the best by dev.
+
+    The dev score is the mean of three: everything present, the words alone, and spoiled words
+    with voice and face.
+    """
+    recipe = recipe or FusionRecipe()
+    seed_everything(recipe.seed)
+    model = new_model(mode, train.voices.features.shape[1])
+    optimizer = torch.optim.AdamW(
+        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = -(-len(train.dialogues) // recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
+    )
+    run = Run(out / f"fusion-{mode}")
+    run.resume(model, optimizer, schedule)
+    dev_clean, dev_spoiled = dev.pair(shares, 1), dev.pair(shares, 2, spoiled=1.0)
+    dev_labels = labels_of(dev_clean)
+    unknown = model.config.speakers - 1
+
+    def dev_scores() -> tuple[float, float, float]:
+        clean, spoiled = predict(model, dev_clean), predict(model, dev_spoiled)
+        words = predict(model, dev_clean, (True, False, False))
+        first, second, third = (
+            weighted_f1(dev_labels, logits.argmax(1)) for logits in (clean, words, spoiled)
+        )
+        return first, second, third
+
+    with progress_bar() as bar:
+        task = bar.add_task(f"fusion {mode}", total=recipe.epochs * steps, note="")
+        while run.epoch < recipe.epochs:
+            seed = recipe.seed + 1000 * (run.epoch + 1)
+            seed_everything(seed)
+            bar.update(task, completed=run.epoch * steps)
+            paired = train.pair(shares, seed, spoiled=0.4)
+            order = torch.randperm(len(paired)).tolist()
+            model.train()
+            summed = 0.0
+            for start in range(0, len(order), recipe.batch):
+                chosen = [paired[i] for i in order[start : start + recipe.batch]]
+                features, speaker, labels = collate(chosen, unknown)
+                speaker[torch.rand(len(chosen)) < recipe.unknown_speakers] = unknown
+                there = labels != IGNORED
+                present = drop_modalities(there.float(), recipe)
+                text, audio, video = (
+                    logits[there] for logits in model(features, present, speaker)
+                )
+                targets = labels[there]
+                loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
+                for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
+                    helped = functional.cross_entropy(logits, targets)
+                    loss = loss + weight * (helped + logit_loss(logits, text.detach()))
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                summed += float(loss.detach())
+                bar.advance(task)
+            everything, words, spoiled = dev_scores()
+            run.finish_epoch(
+                (everything + words + spoiled) / 3,
+                model.state_dict(),
+                model,
+                optimizer,
+                schedule,
+                loss=summed / steps,
+                everything=everything,
+                words=words,
+                spoiled=spoiled,
+            )
+            note = f"loss {summed / steps:.3f}  dev W-F1 {everything:.3f} fused, {words:.3f} words"
+            bar.update(task, note=note)
+            bar.console.log(f"fusion {mode} epoch {run.epoch}: {note}, {spoiled:.3f} spoiled words")
+
+    model.load_state_dict(run.best())
+    return model.eval()
