@@ -17,7 +17,7 @@ class Engine(Protocol):
     """Short name for `session.started` and the logs."""
 
     def warm_up(self) -> None:
-        """Load every graph now instead of at its first run.
+        """Load the graphs of the live system now instead of each at its first run.
 
         Raises:
             EngineError: a graph cannot be loaded.

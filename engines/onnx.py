@@ -33,11 +33,11 @@ class OnnxEngine:
         self._bundle = bundle
         self._threads = threads
         self._sessions: dict[GraphName, onnxruntime.InferenceSession] = {}
-        self._locks = {graph: Lock() for graph in GRAPHS}
+        self._locks = {graph: Lock() for graph in bundle.manifest.graphs}
         self._closed = False
 
     def warm_up(self) -> None:
-        """Load all graphs side by side.
+        """Load the graphs of the live system side by side.
 
         Raises:
             EngineError: a graph cannot be loaded.
@@ -68,6 +68,11 @@ class OnnxEngine:
         self._sessions.clear()
 
     def _session(self, graph: GraphName) -> onnxruntime.InferenceSession:
+        if graph not in self._locks:
+            raise EngineError(
+                f"the bundle {self._bundle.directory} has no graph {graph!r}",
+                remedy=f"it has {', '.join(self._locks)}: use another bundle",
+            )
         with self._locks[graph]:
             if self._closed:
                 raise EngineError("the engine is closed", remedy="open another one")

@@ -5,7 +5,7 @@ Every number that the runtime needs about the models stands here and nowhere els
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
 import pydantic
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt
@@ -16,9 +16,13 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 """Name of the manifest in a bundle's directory."""
 
-GraphName = Literal["text", "audio", "video", "fusion"]
-GRAPHS: Final[tuple[GraphName, ...]] = get_args(GraphName)
-"""The graphs of every bundle: one encoder per modality, and the fusion's single step."""
+GraphName = Literal["text", "audio", "video", "fusion", "paper"]
+GRAPHS: Final[tuple[GraphName, ...]] = ("text", "audio", "video", "fusion")
+"""The graphs of every bundle: one encoder per modality, and the fusion's single step.
+
+A bundle may also have `paper`, the fusion as published, over a whole dialogue in both directions:
+evaluation runs it for comparison, the live system never does.
+"""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$")]
 """A file of the bundle, relative to it, with forward slashes; cannot leave the directory."""
@@ -181,7 +185,7 @@ class Manifest(_Part):
     @property
     def wanted_files(self) -> dict[str, str]:
         """File that the manifest refers to -> what it is."""
-        named = {self.graphs[graph].file: f"the graph {graph!r}" for graph in GRAPHS}
+        named = {graph.file: f"the graph {name!r}" for name, graph in self.graphs.items()}
         named[self.preprocessing.text.tokenizer] = "the tokenizer"
         named[self.golden] = "the golden inputs and outputs"
         named[self.card] = "the model card"

@@ -117,3 +117,25 @@ def test_a_pickle_is_not_run(tiny_manifest: Manifest, tiny_files: Files, tmp_pat
     bundle = rewritten(tiny_manifest, tiny_files, file.getvalue(), tmp_path)
     with pytest.raises(BundleError, match="allow_pickle=False"):
         read_golden(bundle)
+
+
+def test_paper_mode_is_optional_and_checked_on_demand(
+    tiny_bundle: Bundle, tiny_manifest: Manifest, tiny_files: Files, tmp_path: Path
+) -> None:
+    """Any graph will do here: the audio one stands in, with one wrong golden output."""
+    described = tiny_manifest.model_dump(mode="json")
+    described["graphs"]["paper"] = described["graphs"]["audio"] | {"file": "paper.onnx"}
+    manifest = Manifest.model_validate(described)
+    files: Files = {**tiny_files, "paper.onnx": tiny_files["audio.onnx"]}
+    with pytest.raises(BundleError, match="no whole golden case of the graph 'paper'"):
+        read_golden(write_bundle(tmp_path / "bundle", manifest, files))
+
+    cases = read_golden(tiny_bundle)
+    audio = next(case for case in cases if case.graph == "audio")
+    wrong = {name: array + 1 for name, array in audio.outputs.items()}
+    golden = write_golden([*cases, GoldenCase("paper", "random", audio.inputs, wrong)])
+    bundle = rewritten(manifest, files, golden, tmp_path)
+    engine = OnnxEngine(bundle, threads=1)
+    check_golden(bundle, engine)
+    with pytest.raises(BundleError, match="graph 'paper', golden case 'random'"):
+        check_golden(bundle, engine, graphs=["paper"])

@@ -102,6 +102,13 @@ def test_closed_engine_refuses(tiny_bundle: Bundle) -> None:
         engine.run("audio", {"waveform": np.zeros((1, 400), np.float32)})
 
 
+def test_graph_that_the_bundle_lacks(tiny_bundle: Bundle) -> None:
+    with pytest.raises(
+        EngineError, match="has no graph 'paper'; it has text, audio, video, fusion"
+    ):
+        OnnxEngine(tiny_bundle, threads=1).run("paper", {})
+
+
 def test_no_thread_at_all_is_refused(tiny_bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="0 threads; give 1 or more"):
         OnnxEngine(tiny_bundle, threads=0)
