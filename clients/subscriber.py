@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
@@ -118,10 +118,15 @@ async def subscribe(
             raise ServerUnavailable(
                 problem, remedy=f"subscribe again with since={place.since or 0}"
             )
-        delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1)))
+        delay = retry_delay(failures)
         if on_retry is not None:
             on_retry(problem, delay)
         await asyncio.sleep(delay)
+
+
+def retry_delay(failures: int) -> float:
+    """Seconds to wait after so many failures in a row (1 or more): random, the bound doubling."""
+    return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 30)))
 
 
 def _open(url: str, place: _Place) -> connect:
@@ -171,14 +176,21 @@ def events_url(url: str, session: str | None = None, since: int | None = None) -
     Raises:
         ServerError: `url` is no address of a server.
     """
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"ws://{url}")
+        parts.port  # noqa: B018  (looks whether it is a number)
+    except ValueError as error:
+        raise _not_a_url(url) from error
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     if scheme not in ("ws", "wss") or not parts.hostname:
         raise _not_a_url(url)
     path = parts.path if parts.path not in ("", "/") else "/v1/events"
-    query = {"session": session, "since": since}
-    asked = urlencode({name: value for name, value in query.items() if value is not None})
-    return urlunsplit((scheme, parts.netloc, path, asked, ""))
+    query: dict[str, str | int] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if session is not None:
+        query["session"] = session
+    if since is not None:
+        query["since"] = since
+    return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
 
 
 def _is_final(error: InvalidStatus) -> bool:

@@ -94,7 +94,8 @@ class Transcript(_Event):
     revision: Annotated[int, Field(ge=0)]
     final: bool
     text: str
-    words: list[WireWord] | None = None
+    words: Annotated[list[WireWord] | None, Field(exclude_if=lambda words: words is None)] = None
+    """Left out where the transcriber gives no times."""
     language: str
     confidence: Probability
     speaker: str

@@ -91,6 +91,16 @@ def test_times_carry_their_zone(script: Any) -> None:
     assert '"emitted_at":"2025-03-01T12:00:00Z"' in wire.dump_message(script.status())
 
 
+def test_words_without_times_are_left_out(
+    script: Any, validator: jsonschema.Draft202012Validator
+) -> None:
+    transcript = script.words("u1").model_copy(update={"words": None})
+    fields = json.loads(wire.dump_message(transcript))
+    assert "words" not in fields
+    validator.validate(fields)
+    assert wire.parse_message(json.dumps(fields)) == transcript
+
+
 def test_unknown_fields_are_ignored(script: Any) -> None:
     event = script.status()
     fields = json.loads(wire.dump_message(event)) | {"mood": "new in a later version"}

@@ -155,10 +155,12 @@ async def test_leaving_delivers_what_is_queued_and_does_not_wait_for_the_deaf(
         reading = asyncio.create_task(read_all(live))
         for number in range(100):
             hub.publish(script.emotion(f"u{number}", text="words " * 300))
+        hub.publish(script.ended())
         left = loop.time()
     assert loop.time() - left < 2
     messages, code = await reading
-    assert len(messages) == 100
+    assert len(messages) == 101
+    assert messages[-1].type == "session.ended"
     assert code == 1001
     assert hub.counters["cut_off_at_shutdown"] + hub.counters["cut_off"] == 1
     silent.close()
