@@ -61,7 +61,7 @@ class WindowMerge:
                 not queue and (self._reached[channel], channel) < (window.start, window.channel)
                 for channel, queue in self._waiting.items()
             )
-            if waits_for_others and max(self._reached.values()) - window.start <= self._patience:
+            if waits_for_others and self.furthest - window.start <= self._patience:
                 return
             yield self._waiting[window.channel].popleft()
 
@@ -74,6 +74,15 @@ class WindowMerge:
         """All windows that still wait, in order."""
         while (window := self._first()) is not None:
             yield self._waiting[window.channel].popleft()
+
+    @property
+    def furthest(self) -> int:
+        """Sample after the newest sound of any channel."""
+        return max(self._reached.values())
+
+    def reached(self, channel: int) -> int:
+        """Sample after the newest sound of a channel."""
+        return self._reached[channel]
 
     def reach(self, channel: int, position: int) -> None:
         """Sound of this channel before sample `position` would come too late from now on."""

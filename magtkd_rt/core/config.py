@@ -42,8 +42,8 @@ class SessionConfig:
     transcribe: bool = True
     modalities: frozenset[wire.ModalityName] = frozenset(MODALITIES)
     max_faces: int = 8
-    weak_speech_windows: int = 16
-    weak_speech_probability: float = 0.6
+    weak_speech_windows: int = 12
+    weak_speech_probability: float = 0.5
     max_waiting: int = 64
     max_faces_kept: int = 1024
     channel_patience: int = 156

@@ -180,12 +180,15 @@ class Recognition:
 
     def _words_known(self, utterance: Utterance, said: Transcribed) -> None:
         utterance.transcript = said
-        if utterance.weak and not said.text:
+        if utterance.weak and not said.text.strip():
             self._drop(utterance, "no_speech")
-        elif utterance.weak and said.confidence < self._config.text_confidence_threshold:
+        elif utterance.weak and not self._confident(said):
             self._drop(utterance, "hallucination")
         elif self._config.transcribe and not utterance.transcriber_failed:
             self._show(utterance, said, final=True, end=utterance.end)
+
+    def _confident(self, said: Transcribed) -> bool:
+        return said.confidence >= self._config.text_confidence_threshold
 
     def _show(self, utterance: Utterance, said: Transcribed, *, final: bool, end: int) -> None:
         self._out.emit(transcript_event(self._out.stamp(), utterance, said, final=final, end=end))
@@ -218,9 +221,9 @@ class Recognition:
         utterance.text_settled = True
         if utterance.transcriber_failed:
             utterance.absent["text"] = "error"
-        elif not said.text or "text" not in self._config.modalities:
+        elif not said.text.strip() or "text" not in self._config.modalities:
             utterance.absent["text"] = "no_words"
-        elif not said.confidence >= self._config.text_confidence_threshold:
+        elif not self._confident(said):
             utterance.absent["text"] = "low_confidence"
         else:
             turns = self._conversation.say(utterance.speaker, said.text)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from magtkd_rt.core.media import WINDOW, AudioChunk
 
 _SMOOTH = 2  # windows either side of a cut that are judged: 128 ms tell a pause from a plosive
+_CANDIDATE_PAUSE = 2  # windows: the closure of a stop consonant right after the onset
 _DECIBELS_PER_PROBABILITY = 40.0  # how the two signs of quiet are weighed against each other
 
 
@@ -25,7 +26,8 @@ class SegmenterConfig:
     Attributes:
         enter: speech probability from which a window counts as speech.
         leave: probability under which running speech becomes a pause.
-        min_speech: windows of speech before an utterance is announced; less is a click.
+        min_speech: windows of speech before an utterance is announced; less is a click, and so
+            are several with more pause than speech among them.
         hangover: windows of pause after which an utterance is over.
         long_hangover: the same for an utterance longer than `long_from`: a shorter breath does.
         long_from: see `long_hangover`.
@@ -55,8 +57,8 @@ class SegmenterConfig:
             raise ValueError("min_speech, hangover, long_hangover and group must be 1 or more")
         if self.preroll < 0 or not 0 <= self.tail <= min(self.hangover, self.long_hangover):
             raise ValueError("preroll and tail must not be negative, nor tail beyond the hang-over")
-        if not 2 * _SMOOTH < self.split_search <= self.longest - self.preroll - self.min_speech:
-            raise ValueError("split_search must fit into longest, beside preroll and min_speech")
+        if not 2 * _SMOOTH < self.split_search <= self.longest // 2:
+            raise ValueError(f"split_search must be above {2 * _SMOOTH}, at most half of longest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Segmenter:
         self._in_speech = False
         self._start: int | None = None  # of the candidate or open utterance
         self._open = False
+        self._first_speech = 0  # first window of speech since _start
         self._speech = 0  # windows of speech since _start
         self._last_speech = 0  # window after the last one of speech
         self._fed = 0
@@ -147,6 +150,7 @@ class Segmenter:
         if self._voiced[window % self._size]:
             if self._start is None:
                 self._begin(max(self._floor, window - config.preroll))
+                self._first_speech = window
             self._speech += 1
             self._last_speech = window + 1
         if self._start is None:
@@ -158,7 +162,7 @@ class Segmenter:
         self._judge_cut()
         length = self._next - self._start
         hangover = config.long_hangover if length > config.long_from else config.hangover
-        if self._next - self._last_speech >= hangover:
+        if self._next - self._last_speech >= hangover or self._only_clicks():
             steps += self._finish()
         elif length >= config.longest:
             steps += self._split()
@@ -198,11 +202,19 @@ class Segmenter:
         self._speech = 0
         self._cut, self._cut_score = None, np.inf
 
+    def _only_clicks(self) -> bool:
+        """Whether a candidate has turned out to be more pause than speech."""
+        pause = self._next - self._first_speech - self._speech
+        return not self._open and pause > self._speech + _CANDIDATE_PAUSE
+
+    def _first_cut(self) -> int:
+        """First window at which the utterance may be split."""
+        return self._start_window + self._config.longest - self._config.split_search
+
     def _judge_cut(self) -> None:
         """See whether the newest place that can be judged is the quietest for a split so far."""
-        assert self._start is not None
         cut = self._next - _SMOOTH
-        if cut - _SMOOTH < self._start + self._config.longest - self._config.split_search:
+        if cut < self._first_cut():
             return
         score = float(np.mean(self._quiet[self._slots(cut - _SMOOTH, self._next)]))
         if score <= self._cut_score:
@@ -213,12 +225,9 @@ class Segmenter:
         if not self._open:
             return []
         sure = min(self._next, self._last_speech + self._config.tail)
-        searching = self._next - self._start_window >= (
-            self._config.longest - self._config.split_search
-        )
-        if searching:
-            earliest_cut = self._start_window + self._config.longest - self._config.split_search
-            sure = min(sure, self._cut if self._cut is not None else earliest_cut)
+        first_cut = self._first_cut()
+        if self._next >= first_cut:
+            sure = min(sure, first_cut if self._cut is None else self._cut)
         steps: list[Step] = []
         # Strictly more than a group: the last chunk of an utterance is never empty.
         while sure - self._fed > self._config.group:
@@ -246,7 +255,9 @@ class Segmenter:
         self._floor = cut
         self._begin(cut)
         self._last_speech = newest_speech
-        self._speech = int(np.count_nonzero(self._voiced[self._slots(cut, self._next)]))
+        voiced = self._voiced[self._slots(cut, self._next)]
+        self._first_speech = cut + int(np.argmax(voiced))
+        self._speech = int(np.count_nonzero(voiced))
         if self._speech >= self._config.min_speech:
             self._open = True
             steps.append(Opened(self._channel, cut * WINDOW))

@@ -137,7 +137,7 @@ class Session:
         for window in self._merge.until(now_samples - patience):
             self._hear_window(window)
         for channel, segmenter in self._segmenters.items():
-            if segmenter.busy and now_samples - segmenter.position >= patience:
+            if segmenter.busy and now_samples - self._merge.reached(channel) >= patience:
                 self._take(segmenter.silence_until(segmenter.position + patience))
                 self._merge.reach(channel, segmenter.position)
         return self._out.drain()
@@ -179,7 +179,10 @@ class Session:
         self._out.reach(window.start + WINDOW)
         self._take(segmenter.silence_until(window.start))
         self._take(segmenter.push(window.samples, window.speech))
-        self._faces.forget_before(min(s.earliest for s in self._segmenters.values()))
+        # A channel that has been silent for longer than an utterance keeps no faces.
+        longest = (self._config.segmenter.longest + self._config.channel_patience) * WINDOW
+        needed = min(s.earliest for s in self._segmenters.values())
+        self._faces.forget_before(max(needed, self._merge.furthest - longest))
 
     def _take(self, steps: list[Step]) -> None:
         for step in steps:
