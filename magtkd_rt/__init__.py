@@ -1,0 +1,1 @@
+"""Streaming emotion recognition for conversations: expression, not inner state."""

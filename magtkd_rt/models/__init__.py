@@ -1,0 +1,1 @@
+"""Torch modules: the students and MAGT. The live runtime never imports them."""
