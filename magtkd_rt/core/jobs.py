@@ -35,7 +35,10 @@ class Transcribe(Job):
 
 @dataclass(frozen=True, slots=True)
 class ForgetTranscription(Job):
-    """The utterance was dropped: close its transcriber stream. The result carries None."""
+    """The utterance was dropped or its transcriber failed: close its transcriber stream.
+
+    Its jobs that still wait may be left out. The result carries None.
+    """
 
 
 @dataclass(frozen=True, slots=True)

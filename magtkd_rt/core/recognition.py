@@ -184,7 +184,7 @@ class Recognition:
             self._drop(utterance, "no_speech")
         elif utterance.weak and not self._confident(said):
             self._drop(utterance, "hallucination")
-        elif self._config.transcribe and not utterance.transcriber_failed:
+        elif self._config.transcribe and (utterance.shown_text or not utterance.transcriber_failed):
             self._show(utterance, said, final=True, end=utterance.end)
 
     def _confident(self, said: Transcribed) -> bool:

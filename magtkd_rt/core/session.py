@@ -42,6 +42,9 @@ class Session:
     utterance its result before the end. Results of jobs whose utterance was dropped are ignored,
     and a caller may skip such jobs.
 
+    One caller at a time: a session has no locks. Hand pictures in beside the sound of their time:
+    an utterance's faces are chosen when it ends, a hang-over after its last sound.
+
     Every method but `complete` raises RuntimeError before `start` and after `end`; results of
     jobs may still be on their way then, and are ignored.
     """
@@ -88,7 +91,8 @@ class Session:
         """Take sound of one channel.
 
         Where `start` jumps ahead the gap counts as silence; sound of a time that was heard
-        before is ignored and counted as `windows_late`.
+        before is ignored and counted as `windows_late`. Where several channels are expected a
+        channel waits until the others have come as far, or `tick` says that they will not.
 
         Raises:
             ValueError: `start` or the length is no whole number of windows, the probabilities

@@ -23,7 +23,7 @@ from magtkd_rt.core.jobs import (
     Transcribe,
     Transcribed,
 )
-from magtkd_rt.core.media import WINDOW, HeardSound
+from magtkd_rt.core.media import WINDOW, HeardSound, SeenFace, samples_to_ns
 
 LABELS = ("neutral", "joy", "anger")
 INFO = SessionInfo(
@@ -114,6 +114,12 @@ class Desk:
         for first in range(0, count, chunk or count):
             self.take(self.session.hear(cut(sound, first, first + (chunk or count))))
 
+    def see_faces(self, windows: int) -> None:
+        """Hand in a face every third window."""
+        for n in range(0, windows, 3):
+            crop = np.zeros((48, 48), np.uint8)
+            self.take(self.session.see(SeenFace(samples_to_ns(n * WINDOW), crop)))
+
     def answer_all(self, rng: random.Random | None = None) -> None:
         """Answer what waits, in order or in a random one, until nothing waits."""
         while self.todo:
@@ -169,6 +175,12 @@ def desk() -> Callable[..., Desk]:
         return made
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable[..., SessionConfig]:
+    """See `config`."""
+    return config
 
 
 @pytest.fixture(scope="session")

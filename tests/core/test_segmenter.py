@@ -215,7 +215,8 @@ def heard(samples: NDArray[np.float32]) -> HeardSound:
 def test_the_telephone_call(shared: Path) -> None:
     with wave.open(str(shared / "media/speech/two_speaker_call.wav")) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    found = [(c.sound.start, c.sound.end) for c in closed(run(heard(np.float32(pcm) / 32768)))]
+    samples = (pcm / 32768).astype(np.float32)
+    found = [(c.sound.start, c.sound.end) for c in closed(run(heard(samples)))]
     assert len(found) >= 3
     assert all(end - start <= 10 * SAMPLE_RATE for start, end in found)
     spoken = np.zeros(31 * SAMPLE_RATE, np.bool_)
@@ -232,7 +233,7 @@ def test_the_telephone_call(shared: Path) -> None:
 def hum(seconds: int) -> NDArray[np.float32]:
     time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     parts = [0.2 / n * np.sin(2 * np.pi * 50 * n * time) for n in (1, 3, 5)]
-    return np.sum(parts, axis=0).astype(np.float32)
+    return np.asarray(np.sum(parts, axis=0), np.float32)
 
 
 def chords(seconds: int) -> NDArray[np.float32]:

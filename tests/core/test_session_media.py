@@ -41,7 +41,7 @@ def in_chunks(desk: Any, sound: HeardSound, sizes: list[int], piece: Any) -> Non
         n += 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sizes=cuts)
 def test_chunks_do_not_matter(desk: Any, make_track: Any, piece: Any, sizes: list[int]) -> None:
     """Byte for byte, where the answers come after the same sound."""
@@ -81,7 +81,7 @@ def test_chunks_do_not_matter_to_results(
     assert sorted(map(repr, results[0])) == sorted(map(repr, results[1]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sizes=cuts, others=cuts)
 def test_chunks_of_two_channels_do_not_matter(
     desk: Any, make_track: Any, piece: Any, sizes: list[int], others: list[int]
@@ -194,6 +194,15 @@ def test_a_lost_microphone_ends_the_utterance(desk: Any, make_track: Any) -> Non
     one.take(one.session.flush())
     assert one.of(wire.Emotion)[1].start == at(71)
     one.check_rules()
+
+
+def test_ticks_free_a_channel_from_one_that_is_dead(desk: Any, make_track: Any) -> None:
+    one = desk(channels=2, channels_are_speakers=True)
+    one.hear(make_track((60, 0.9), (40, 0.0)))
+    assert len(one.events) == 1
+    one.take(one.session.tick(100 * WINDOW))
+    (event,) = one.of(wire.Emotion)
+    assert (event.start, event.end, event.t) == (0.0, at(65), at(100))
 
 
 def test_ticks_with_sound_change_nothing(desk: Any, make_track: Any, piece: Any) -> None:
