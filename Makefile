@@ -9,7 +9,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
-INSTALL := $(PIP) install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(PIP) install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 # The first Python that is new enough; PYTHON=/path/to/python names another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
