@@ -1,0 +1,373 @@
+"""A whole evaluation, on real tiny graphs and small corpora in the real shapes."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from magtkd_rt.bundle.manifest import Manifest
+from magtkd_rt.bundle.prompt import prompt_encoder
+from magtkd_rt.bundle.store import Bundle, write_bundle
+from magtkd_rt.core.jobs import Turn
+from magtkd_rt.engines.onnx import OnnxEngine
+from magtkd_rt.errors import BundleError, DataError, InputError
+from magtkd_rt.labels import LABELS
+from magtkd_rt.runtime.recogniser import Features, Recogniser
+from magtkd_rt.train.conditions import Corpora, measure
+from magtkd_rt.train.corpora import read_fer2013, read_meld, read_ravdess, read_sound
+from magtkd_rt.train.evaluate import evaluate, read_pairing
+from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.loop import progress_bar
+from magtkd_rt.train.pairing import Bank, Exchange, Paired
+from magtkd_rt.train.report import summary
+
+ROUNDS = 20
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("out") / "new" / "folder"
+
+
+@pytest.fixture(scope="module")
+def results(paired_bundle: Bundle, corpora_folder: Path, out: Path) -> dict[str, Any]:
+    return evaluate(paired_bundle.directory, corpora_folder, out, rounds=ROUNDS, threads=1)
+
+
+@pytest.fixture(scope="module")
+def recogniser(paired_bundle: Bundle) -> Recogniser:
+    return Recogniser(paired_bundle, OnnxEngine(paired_bundle, threads=1))
+
+
+@pytest.fixture(scope="module")
+def pairings(recogniser: Recogniser, corpora_folder: Path) -> list[list[Paired]]:
+    """The test's pairings, encoded by hand through the recogniser."""
+
+    def bank(encoded: list[Any], labels: list[int], owners: list[int]) -> Bank:
+        features, logits = ([getattr(e, k) for e in encoded] for k in ("feature", "logits"))
+        return Bank(np.stack(features), np.stack(logits), np.array(labels), np.array(owners))
+
+    dialogues = read_meld(corpora_folder, "test")
+    words = [
+        recogniser.encode_text([Turn(u.speaker, u.text) for u in dialogue[: i + 1]])
+        for dialogue in dialogues
+        for i in range(len(dialogue))
+    ]
+    clips = read_ravdess(corpora_folder, "test")
+    faces, labels = read_fer2013(corpora_folder, "test")
+    split = Split(
+        dialogues,
+        [bank(words, [u.label for d in dialogues for u in d], [0] * len(words))],
+        bank(
+            [recogniser.encode_audio(read_sound(clip.path)) for clip in clips],
+            [clip.label for clip in clips],
+            [clip.actor for clip in clips],
+        ),
+        bank([recogniser.encode_video(f[None]) for f in faces], labels.tolist(), [0] * len(faces)),
+        Exchange(0.0, 0.25, 0.5),
+    )
+    return [split.pair(np.array([0.4, *[0.1] * 6]), seed) for seed in (11, 12)]
+
+
+def test_words_are_scored_on_the_past_only(
+    results: dict[str, Any], paired_bundle: Bundle, corpora_folder: Path
+) -> None:
+    session = onnxruntime.InferenceSession(str(paired_bundle.graph_path("text")))
+    encoder = prompt_encoder(paired_bundle)
+    for split in ("dev", "test"):
+        labels, predicted = [], []
+        for dialogue in read_meld(corpora_folder, split):
+            turns = [Turn(u.speaker, u.text) for u in dialogue]
+            for number, utterance in enumerate(dialogue):
+                prompt = encoder.encode(turns[: number + 1])
+                ids = np.array([prompt.input_ids])
+                inputs = {"input_ids": ids, "mask_position": np.array([prompt.mask_position])}
+                labels.append(utterance.label)
+                predicted.append(int(session.run(["logits"], inputs)[0].argmax()))
+        scores = results["text"][split]
+        assert scores["count"] == len(labels)
+        wanted = f1_score(labels, predicted, average="weighted", zero_division=0)
+        assert scores["weighted_f1"]["value"] == pytest.approx(wanted)
+
+
+def test_voices_and_faces(results: dict[str, Any], pairings: object, corpora_folder: Path) -> None:
+    assert results["audio"]["test"]["count"] == 4 * 8
+    assert results["audio"]["test"]["per_class"]["neutral"]["count"] == 8  # calm is neutral
+    assert sorted(results["actors"]) == ["21", "22", "23", "24"]
+    assert results["video"]["test"]["count"] == 21
+
+
+def test_one_actors_figure(
+    results: dict[str, Any], recogniser: Recogniser, corpora_folder: Path
+) -> None:
+    clips = [clip for clip in read_ravdess(corpora_folder, "test") if clip.actor == 23]
+    predicted = [recogniser.encode_audio(read_sound(c.path)).logits.argmax() for c in clips]
+    wanted = balanced_accuracy_score([clip.label for clip in clips], predicted)
+    assert results["actors"]["23"] == pytest.approx(wanted)
+
+
+def fused_as_live(recogniser: Recogniser, paired: list[Paired], keep: tuple[bool, ...]) -> float:
+    """W-F1 of dialogues that go through the runtime's own `fuse`."""
+    labels, predicted = [], []
+    for dialogue in paired:
+        state = None
+        for features, speaker, label in zip(
+            dialogue.features, dialogue.speaker, dialogue.labels, strict=True
+        ):
+            given: Features = tuple(  # type: ignore[assignment]
+                f if kept else None for f, kept in zip(features, keep, strict=True)
+            )
+            fused = recogniser.fuse(given, int(speaker), state)
+            state = fused.state
+            labels.append(int(label))
+            predicted.append(int(fused.probabilities.argmax()))
+    return float(f1_score(labels, predicted, average="weighted", zero_division=0))
+
+
+@pytest.mark.parametrize("keep", [keep for keep in product((True, False), repeat=3) if any(keep)])
+def test_fused_is_what_the_runtime_would_say(
+    results: dict[str, Any],
+    recogniser: Recogniser,
+    pairings: list[list[Paired]],
+    keep: tuple[bool, ...],
+) -> None:
+    name = "+".join(m for m, k in zip(("text", "audio", "video"), keep, strict=True) if k)
+    found = results["fused"][name]["weighted_f1"]
+    wanted = [fused_as_live(recogniser, paired, keep) for paired in pairings]
+    assert found["runs"] == pytest.approx(wanted)
+    assert found["value"] == pytest.approx(np.mean(wanted))
+    assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_paper_mode_sees_whole_dialogues(
+    results: dict[str, Any], recogniser: Recogniser, pairings: list[list[Paired]]
+) -> None:
+    session = onnxruntime.InferenceSession(str(recogniser.bundle.path("paper.onnx")))
+    wanted = []
+    for paired in pairings:
+        predicted = [
+            session.run(
+                ["logits"],
+                {
+                    **{m: d.features[:, i] for i, m in enumerate(("text", "audio", "video"))},
+                    "present": np.ones((len(d.labels), 3), np.bool_),
+                    "speaker": d.speaker,
+                },
+            )[0].argmax(1)
+            for d in paired
+        ]
+        labels = np.concatenate([d.labels for d in paired])
+        wanted.append(
+            f1_score(labels, np.concatenate(predicted), average="weighted", zero_division=0)
+        )
+    assert results["paper"]["text+audio+video"]["weighted_f1"]["runs"] == pytest.approx(wanted)
+
+
+def test_differences_are_those_of_the_scores(results: dict[str, Any]) -> None:
+    fused, text = results["fused"], results["text"]
+    for name, one, other in (
+        ("fused - text alone", fused["text+audio+video"], text["test"]),
+        ("fused - words through the fusion", fused["text+audio+video"], fused["text"]),
+        ("words through the fusion - text alone", fused["text"], text["test"]),
+        (
+            "spoiled: fused - text alone",
+            fused["spoiled text+audio+video"],
+            text["spoiled"],
+        ),
+        (
+            "spoiled: fused - words through the fusion",
+            fused["spoiled text+audio+video"],
+            fused["spoiled text"],
+        ),
+    ):
+        difference = results["differences"][name]
+        wanted = one["weighted_f1"]["value"] - other["weighted_f1"]["value"]
+        assert difference["value"] == pytest.approx(wanted)
+        assert difference["low"] <= difference["high"]
+
+
+def test_goals_are_judged_by_what_was_measured(results: dict[str, Any]) -> None:
+    rows = {row["what"]: row for row in results["reached"]}
+    assert len(rows) == 10
+    words = rows["words alone, MELD test: W-F1"]
+    assert words["value"] == results["text"]["test"]["weighted_f1"]["value"]
+    for row in rows.values():
+        if row["goal"] is not None:
+            over = row["value"] >= row["goal"]
+            assert row["reached"] == (over if row["bound"] == "at least" else not over)
+    assert rows["words alone, MELD test: W-F1"]["reached"] is False  # random weights
+    assert {"words", "voice", "face", "fused"} == {
+        what.split(", ")[1] for what in rows if what.startswith("calibration error")
+    }
+
+
+def test_calibration_error_is_at_the_bundles_temperature(
+    results: dict[str, Any], recogniser: Recogniser, pairings: list[list[Paired]]
+) -> None:
+    """By hand: the fused condition of one pairing, 15 bins."""
+    errors = []
+    for paired in pairings:
+        sure, right = [], []
+        for dialogue in paired:
+            state = None
+            for f, speaker, label in zip(
+                dialogue.features, dialogue.speaker, dialogue.labels, strict=True
+            ):
+                fused = recogniser.fuse((f[0], f[1], f[2]), int(speaker), state)
+                state = fused.state
+                sure.append(float(fused.probabilities.max()))
+                right.append(fused.probabilities.argmax() == label)
+        bins = [min(int(s * 15), 14) for s in sure]
+        gaps = [
+            abs(sum(r - s for s, r, b in zip(sure, right, bins, strict=True) if b == index))
+            for index in range(15)
+        ]
+        errors.append(sum(gaps) / len(sure))
+    assert results["fused"]["text+audio+video"]["ece"] == pytest.approx(np.mean(errors), abs=1e-6)
+
+
+def test_files_say_what_was_returned(
+    results: dict[str, Any], out: Path, paired_bundle: Bundle
+) -> None:
+    def no_constants(name: str) -> None:
+        raise AssertionError(name)
+
+    read = json.loads((out / "results.json").read_text(), parse_constant=no_constants)
+    assert read == results
+    assert read["bundle"]["sha256"] == paired_bundle.sha256
+    pictures = sorted(path.name for path in out.glob("*.png"))
+    pictured = (
+        "text-test",
+        "audio-test",
+        "video-test",
+        "fused-text",
+        "fused-text-audio-video",
+        "fused-spoiled-text-audio-video",
+        "paper-text-audio-video",
+    )
+    kinds = ("confusion", "reliability")
+    assert pictures == sorted(
+        ["conditions.png", *(f"{kind}-{name}.png" for kind in kinds for name in pictured)]
+    )
+    picture = imread(out / "confusion-audio-test.png")
+    assert picture.shape[0] > 400 and picture.std() > 0.01
+
+
+def test_page_stands_alone_and_says_what_matters(results: dict[str, Any], out: Path) -> None:
+    page = (out / "index.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert len(sources) == len(list(out.glob("*.png")))
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "research &lt;only&gt;" in page and "<only>" not in page
+    text = " ".join(page.split())
+    for said in (
+        "see the future",
+        "expression, not of an inner state",
+        "it is not a promise for a natural recording",
+        "only 4 actors",
+        results["bundle"]["sha256"],
+        f"{100 * results['text']['test']['weighted_f1']['value']:.1f}",
+    ):
+        assert said in text
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page).lower().split()
+
+
+def test_summary_shows_every_goal(results: dict[str, Any]) -> None:
+    console = Console(width=160, record=True, quiet=False, file=None)
+    with console.capture() as captured:
+        console.print(summary(results))
+    shown = captured.get()
+    for row in results["reached"]:
+        assert row["what"] in shown
+    assert "not reached" in shown
+
+
+def test_again_gives_the_same(
+    results: dict[str, Any], recogniser: Recogniser, corpora_folder: Path
+) -> None:
+    corpora, pairing = Corpora.read(corpora_folder), read_pairing(recogniser.bundle)
+    with progress_bar() as bar:
+        again = measure(recogniser, corpora, pairing, ROUNDS, bar)
+    assert again == {key: results[key] for key in again}
+
+
+def test_without_paper_mode(
+    tiny_manifest: Manifest,
+    tiny_files: dict[str, bytes | Path],
+    paired_bundle: Bundle,
+    corpora_folder: Path,
+    tmp_path: Path,
+) -> None:
+    files = tiny_files | {"pairing.json": paired_bundle.path("pairing.json")}
+    bundle = write_bundle(tmp_path / "plain", tiny_manifest, files)
+    results = evaluate(bundle.directory, corpora_folder, tmp_path / "out", rounds=1, threads=1)
+    assert results["paper"] == {}
+    assert not any("paper" in name for name in results["differences"])
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Nothing here sees the future" in page
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (None, "the manifest does not list it"),
+        (b"{", "Invalid JSON"),
+        (b'{"exchange": {}, "shares": [1,0,0,0,0,0,0], "seeds": [1]}', "its test shares"),
+        (b'{"exchange": {"test": {}}, "shares": [1,0,0,0,0,0,1], "seeds": [1]}', "sum to 1"),
+        (b'{"exchange": {"test": {}}, "shares": [1], "seeds": [1]}', "at least 7 items"),
+    ],
+)
+def test_bundle_without_usable_pairing(
+    tiny_manifest: Manifest,
+    tiny_files: dict[str, bytes | Path],
+    corpora_folder: Path,
+    tmp_path: Path,
+    record: bytes | None,
+    said: str,
+) -> None:
+    files = tiny_files | ({} if record is None else {"pairing.json": record})
+    bundle = write_bundle(tmp_path / "bundle", tiny_manifest, files)
+    with pytest.raises(BundleError, match=said) as caught:
+        evaluate(bundle.directory, corpora_folder, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bundle_with_other_labels(
+    tiny_manifest: Manifest,
+    tiny_files: dict[str, bytes | Path],
+    corpora_folder: Path,
+    tmp_path: Path,
+) -> None:
+    described = tiny_manifest.model_dump(mode="json")
+    described["labels"] = sorted(LABELS)
+    manifest = Manifest.model_validate(described)
+    bundle = write_bundle(tmp_path / "bundle", manifest, tiny_files)
+    with pytest.raises(BundleError, match="has the labels anger, disgust"):
+        evaluate(bundle.directory, corpora_folder, tmp_path / "out")
+
+
+def test_what_the_user_can_get_wrong(
+    paired_bundle: Bundle, corpora_folder: Path, tmp_path: Path
+) -> None:
+    bundle = paired_bundle.directory
+    with pytest.raises(BundleError, match="there is no bundle"):
+        evaluate(tmp_path / "nowhere", corpora_folder, tmp_path / "out")
+    with pytest.raises(DataError, match="not found at"):
+        evaluate(bundle, tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(InputError, match="0 bootstrap rounds"):
+        evaluate(bundle, corpora_folder, tmp_path / "out", rounds=0)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot make the folder"):
+        evaluate(bundle, corpora_folder, tmp_path / "file")
+    assert not (tmp_path / "out").exists()

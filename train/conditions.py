@@ -1,0 +1,286 @@
+"""What an evaluation measures: each modality alone, the fusion in every condition, comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, Final
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from rich.progress import Progress
+
+from magtkd_rt.bundle.golden import check_golden
+from magtkd_rt.core.jobs import Turn
+from magtkd_rt.labels import LABELS, MODALITIES
+from magtkd_rt.runtime.recogniser import Recogniser
+from magtkd_rt.train import metrics
+from magtkd_rt.train.asr_errors import RecogniserErrors
+from magtkd_rt.train.corpora import Clip, Dialogue, read_fer2013, read_meld, read_ravdess
+from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.measure import (
+    Logits,
+    Presence,
+    encode_faces,
+    encode_voices,
+    encode_words,
+    stream,
+    track,
+    whole_dialogues,
+)
+from magtkd_rt.train.pairing import Bank, Exchange, Paired, reliability
+from magtkd_rt.train.scoring import Measured, Scores, measured, score, weighted_f1
+
+Results = dict[str, Any]
+
+WORD_ERRORS: Final = 0.25
+"""Share of words that a recogniser's errors are given to, in the spoiled words."""
+SPOILING_SEED: Final = 17
+EVERYTHING: Final = "+".join(MODALITIES)
+WORDS: Final = "text"
+SPOILED: Final = "spoiled "
+"""Before the name of a condition: its words are spoiled."""
+
+
+class PairingRecord(BaseModel):
+    """How a bundle's training paired: exchanged shares per split, label shares, test seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    exchange: dict[str, Exchange]
+    shares: Annotated[list[float], Field(min_length=len(LABELS), max_length=len(LABELS))]
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """What is measured on."""
+
+    train: list[Dialogue]
+    dev: list[Dialogue]
+    test: list[Dialogue]
+    clips: list[Clip]
+    faces: NDArray[np.uint8]
+    face_labels: NDArray[np.int64]
+    face_shares: NDArray[np.float64]
+    """How often each label occurs among the faces that were trained on."""
+
+    @classmethod
+    def read(cls, data: Path) -> Corpora:
+        """Read MELD, RAVDESS actors 21-24 and FER2013 under `data`.
+
+        Raises:
+            DataError: one is missing.
+        """
+        faces, labels = read_fer2013(data, "test")
+        trained = np.bincount(read_fer2013(data, "train")[1], minlength=len(LABELS))
+        return cls(
+            *(read_meld(data, split) for split in ("train", "dev", "test")),
+            clips=read_ravdess(data, "test"),
+            faces=faces,
+            face_labels=labels,
+            face_shares=trained / trained.sum(),
+        )
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """The test's words with a recogniser's errors, and which utterances still have any."""
+
+    turns: list[list[Turn]]
+    spoken: NDArray[np.bool_]
+    word_error_rate: float
+
+
+def measure(
+    recogniser: Recogniser, corpora: Corpora, pairing: PairingRecord, rounds: int, bar: Progress
+) -> Results:
+    """All conditions."""
+    spoiled = spoil(corpora)
+    dev = encode_words(recogniser, corpora.dev, said(corpora.dev), bar, "words, dev")
+    words = encode_words(recogniser, corpora.test, said(corpora.test), bar, "words")
+    bad_words = encode_words(recogniser, corpora.test, spoiled.turns, bar, "spoiled words")
+    voices = encode_voices(recogniser, corpora.clips, bar, "voices")
+    faces = encode_faces(recogniser, corpora.faces, corpora.face_labels, bar, "faces")
+
+    exchange, shares = pairing.exchange["test"], np.array(pairing.shares)
+    clean, bad = (
+        [
+            Split(corpora.test, [text], voices, faces, exchange).pair(shares, seed)
+            for seed in pairing.seeds
+        ]
+        for text in (words, bad_words)
+    )
+    fused = fuse(recogniser, clean, bad, spoiled.spoken, bar)
+    paper = see_everything(recogniser, clean, bar)
+
+    dialogue_of = _dialogue_numbers(corpora.test)
+    jobs = [
+        ("text", "test", words, [words.logits], dialogue_of),
+        ("text", "dev", dev, [dev.logits], _dialogue_numbers(corpora.dev)),
+        ("text", "spoiled", bad_words, [bad_words.logits], dialogue_of),
+        ("audio", "test", voices, [voices.logits], None),
+        ("video", "test", faces, [faces.logits], None),
+        *(("fused", name, words, runs, dialogue_of) for name, runs in fused.items()),
+        *(("paper", name, words, runs, dialogue_of) for name, runs in paper.items()),
+    ]
+    scored: dict[str, dict[str, Scores]] = {}
+    for kind, name, bank, runs, groups in track(bar, jobs, "scores"):
+        answers = [
+            # the paper mode has no temperature of its own: its probabilities are as they come
+            metrics.softmax(run) if kind == "paper" else recogniser.calibrate(kind, run)  # type: ignore[arg-type]
+            for run in runs
+        ]
+        scored.setdefault(kind, {})[name] = score(bank.labels, answers, rounds, groups)
+
+    differences = compare(words, bad_words, fused, paper, rounds, dialogue_of)
+    return {
+        **{kind: _plain(scored.get(kind, {})) for kind in (*MODALITIES, "fused", "paper")},
+        "actors": recall_per_actor(voices),
+        "pairing": {
+            "test_exchange": asdict(exchange),
+            "label_shares": pairing.shares,
+            "seeds": pairing.seeds,
+            "borrowed_alone_weighted_f1": borrowed_alone(clean[0], corpora),
+        },
+        "spoiling": {
+            "asked_for": WORD_ERRORS,
+            "word_error_rate": spoiled.word_error_rate,
+            "utterances_without_words": int((~spoiled.spoken).sum()),
+            "seed": SPOILING_SEED,
+        },
+        "differences": _plain(differences),
+    }
+
+
+def said(dialogues: list[Dialogue]) -> list[list[Turn]]:
+    """The words as they were written down."""
+    return [[Turn(u.speaker, u.text) for u in dialogue] for dialogue in dialogues]
+
+
+def spoil(corpora: Corpora) -> Spoiled:
+    """Give the test's words the errors that training knows, from the training's vocabulary."""
+    errors = RecogniserErrors.of([u.text for dialogue in corpora.train for u in dialogue])
+    random = Random(SPOILING_SEED)
+    turns = [
+        [Turn(u.speaker, errors.spoil(u.text, WORD_ERRORS, random)) for u in dialogue]
+        for dialogue in corpora.test
+    ]
+    heard = [turn.text for dialogue in turns for turn in dialogue]
+    meant = [errors.spoil(u.text, 0.0, random) for dialogue in corpora.test for u in dialogue]
+    with_words = [(m, h) for m, h in zip(meant, heard, strict=True) if m]
+    rate = jiwer.wer([m for m, _ in with_words], [h for _, h in with_words])
+    return Spoiled(turns, np.array([bool(text) for text in heard]), float(rate))
+
+
+def fuse(
+    recogniser: Recogniser,
+    clean: list[list[Paired]],
+    spoiled: list[list[Paired]],
+    spoken: NDArray[np.bool_],
+    bar: Progress,
+) -> dict[str, list[Logits]]:
+    """Stream every combination of modalities, once per pairing.
+
+    As in the runtime, an utterance of which the errors left no words has no text.
+    """
+    count = len(spoken)
+    runs: dict[str, list[Logits]] = {}
+    for keep in sorted(product((True, False), repeat=len(MODALITIES)), reverse=True):
+        name = "+".join(m for m, kept in zip(MODALITIES, keep, strict=True) if kept)
+        if name:
+            present = np.tile(keep, (count, 1))
+            runs[name] = [stream(recogniser, one, present, bar, name) for one in clean]
+        if name in (EVERYTHING, WORDS):
+            present = np.tile(keep, (count, 1))
+            present[:, MODALITIES.index("text")] = spoken
+            name = SPOILED + name
+            runs[name] = [stream(recogniser, one, present, bar, name) for one in spoiled]
+    return runs
+
+
+def see_everything(
+    recogniser: Recogniser, clean: list[list[Paired]], bar: Progress
+) -> dict[str, list[Logits]]:
+    """The paper mode, if the bundle has its graph: everything, and the words alone."""
+    if "paper" not in recogniser.bundle.manifest.graphs:
+        return {}
+    check_golden(recogniser.bundle, recogniser.engine, graphs=("paper",))
+    count = sum(len(dialogue.labels) for dialogue in clean[0])
+    kept: dict[str, Presence] = {
+        EVERYTHING: np.tile((True, True, True), (count, 1)),
+        WORDS: np.tile((True, False, False), (count, 1)),
+    }
+    return {
+        name: [whole_dialogues(recogniser, one, present, bar, f"paper {name}") for one in clean]
+        for name, present in kept.items()
+    }
+
+
+def compare(
+    words: Bank,
+    spoiled: Bank,
+    fused: dict[str, list[Logits]],
+    paper: dict[str, list[Logits]],
+    rounds: int,
+    groups: NDArray[np.int64],
+) -> dict[str, Measured]:
+    """Differences of W-F1 between conditions, paired by dialogue."""
+    pairs = {
+        "fused - text alone": (fused[EVERYTHING], [words.logits]),
+        "fused - words through the fusion": (fused[EVERYTHING], fused[WORDS]),
+        "words through the fusion - text alone": (fused[WORDS], [words.logits]),
+        "spoiled: fused - text alone": (fused[SPOILED + EVERYTHING], [spoiled.logits]),
+        "spoiled: fused - words through the fusion": (
+            fused[SPOILED + EVERYTHING],
+            fused[SPOILED + WORDS],
+        ),
+    }
+    if paper:
+        pairs["paper mode - fused"] = (paper[EVERYTHING], fused[EVERYTHING])
+        pairs["paper mode - fused, words only"] = (paper[WORDS], fused[WORDS])
+    return {
+        name: measured(
+            weighted_f1,
+            words.labels,
+            [run.argmax(axis=1) for run in those],
+            rounds,
+            groups,
+            minus=[run.argmax(axis=1) for run in others],
+        )
+        for name, (those, others) in pairs.items()
+    }
+
+
+def recall_per_actor(voices: Bank) -> dict[str, float]:
+    """UAR of each actor's clips alone: shows how much a figure from few actors swings."""
+    return {
+        str(actor): metrics.uar(
+            voices.labels[voices.owner == actor],
+            voices.logits[voices.owner == actor].argmax(axis=1),
+        )
+        for actor in voices.owners
+    }
+
+
+def borrowed_alone(paired: list[Paired], corpora: Corpora) -> dict[str, float]:
+    """W-F1 of the borrowed voices and faces by their own students, moved to MELD's label shares."""
+    logits = np.concatenate([dialogue.logits for dialogue in paired])
+    labels = np.concatenate([dialogue.labels for dialogue in paired])
+    balanced = np.full(len(LABELS), 1 / len(LABELS))  # the voice student's loss weighs classes so
+    return {
+        "audio": reliability(logits[:, 1], labels, balanced),
+        "video": reliability(logits[:, 2], labels, corpora.face_shares),
+    }
+
+
+def _plain(named: dict[str, Scores] | dict[str, Measured]) -> Results:
+    return {name: asdict(one) for name, one in named.items()}
+
+
+def _dialogue_numbers(dialogues: list[Dialogue]) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(dialogues)), [len(dialogue) for dialogue in dialogues])

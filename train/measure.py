@@ -1,0 +1,129 @@
+"""Corpora through a bundle's own graphs, one by one as the runtime runs them.
+
+What comes out are the banks that pairing draws from, and the logits of the fusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from magtkd_rt.core.jobs import Encoded, Turn
+from magtkd_rt.errors import EngineError
+from magtkd_rt.labels import MODALITIES
+from magtkd_rt.runtime.recogniser import Recogniser
+from magtkd_rt.train.corpora import Clip, Dialogue, read_sound
+from magtkd_rt.train.pairing import Bank, Paired
+
+Logits = NDArray[np.float32]
+Presence = NDArray[np.bool_]
+"""(n, modalities): what there is of each utterance, dialogue after dialogue."""
+_T = TypeVar("_T")
+
+
+def track(bar: Progress, items: Sequence[_T], what: str) -> Iterator[_T]:
+    """Go through `items` and show how far it is."""
+    task = bar.add_task(what, total=len(items), note="")
+    for item in items:
+        yield item
+        bar.advance(task)
+
+
+def _bank(encoded: list[Encoded], labels: list[int], owners: list[int]) -> Bank:
+    return Bank(
+        np.stack([one.feature for one in encoded]),
+        np.stack([one.logits for one in encoded]),
+        np.array(labels),
+        np.array(owners),
+    )
+
+
+def encode_words(
+    recogniser: Recogniser,
+    dialogues: list[Dialogue],
+    words: list[list[Turn]],
+    bar: Progress,
+    what: str,
+) -> Bank:
+    """Encode each turn of `words` in the light of the earlier ones of its dialogue only."""
+    encoded = [
+        recogniser.encode_text(turns[: number + 1])
+        for turns in track(bar, words, what)
+        for number in range(len(turns))
+    ]
+    labels = [utterance.label for dialogue in dialogues for utterance in dialogue]
+    return _bank(encoded, labels, [0] * len(labels))
+
+
+def encode_voices(recogniser: Recogniser, clips: list[Clip], bar: Progress, what: str) -> Bank:
+    """Encode whole clips; their actors own them."""
+    encoded = [recogniser.encode_audio(read_sound(clip.path)) for clip in track(bar, clips, what)]
+    return _bank(encoded, [clip.label for clip in clips], [clip.actor for clip in clips])
+
+
+def encode_faces(
+    recogniser: Recogniser,
+    faces: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    bar: Progress,
+    what: str,
+) -> Bank:
+    """Encode faces (n, 48, 48), each as if an utterance had shown it alone."""
+    encoded = [recogniser.encode_video(face[None]) for face in track(bar, list(faces), what)]
+    return _bank(encoded, labels.tolist(), [0] * len(labels))
+
+
+def stream(
+    recogniser: Recogniser, dialogues: list[Paired], present: Presence, bar: Progress, what: str
+) -> Logits:
+    """Fuse every dialogue step by step, with the state of the steps before: (n, classes)."""
+    state = recogniser.bundle.manifest.fusion.state
+    start = {array.name: np.zeros((1, *array.shape), array.dtype) for array in state}
+    rows = iter(present)
+    logits = []
+    for dialogue in track(bar, dialogues, what):
+        kept: dict[str, NDArray[Any]] = start
+        for features, speaker in zip(
+            dialogue.features, _speakers(recogniser, dialogue), strict=True
+        ):
+            inputs = _features(features[None], next(rows)[None]) | {"speaker": speaker[None]}
+            outputs = recogniser.engine.run("fusion", inputs | kept)
+            kept = {array.name: outputs[f"{array.name}_out"] for array in state}
+            logits.append(outputs["logits"])
+    return _finite(logits)
+
+
+def whole_dialogues(
+    recogniser: Recogniser, dialogues: list[Paired], present: Presence, bar: Progress, what: str
+) -> Logits:
+    """The paper mode: each dialogue at once, every utterance sees all others: (n, classes)."""
+    logits, start = [], 0
+    for dialogue in track(bar, dialogues, what):
+        count = len(dialogue.labels)
+        inputs = _features(dialogue.features, present[start : start + count])
+        inputs["speaker"] = _speakers(recogniser, dialogue)
+        logits.append(recogniser.engine.run("paper", inputs)["logits"])
+        start += count
+    return _finite(logits)
+
+
+def _speakers(recogniser: Recogniser, dialogue: Paired) -> NDArray[np.int64]:
+    """(n,); the last number is any further speaker, as in the runtime."""
+    return np.minimum(dialogue.speaker, recogniser.bundle.manifest.fusion.speakers - 1)
+
+
+def _features(features: NDArray[np.float32], present: Presence) -> dict[str, NDArray[Any]]:
+    """(n, modalities, d) -> the graph's inputs; zeros stand in for what is absent."""
+    masked = np.where(present[..., None], features, np.float32(0))
+    return {name: masked[:, index] for index, name in enumerate(MODALITIES)} | {"present": present}
+
+
+def _finite(logits: list[Logits]) -> Logits:
+    joined = np.concatenate(logits)
+    if not np.isfinite(joined).all():
+        raise EngineError("the fusion gave numbers that are none", remedy="export the bundle again")
+    return joined
