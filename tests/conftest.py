@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,14 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of recordings, corpora and models beside the checkout; skips where absent."""
+    """The folder of recordings, corpora and models beside the checkout.
+
+    Where it is absent the test is skipped, in CI it fails: there nothing may go untested.
+    """
     missing = [part for part in ("data", "media", "models") if not (_SHARED / part).is_dir()]
     if missing:
-        pytest.skip(f"{', '.join(f'../shared/{part}' for part in missing)} not found")
+        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+        refuse(f"{', '.join(f'../shared/{part}' for part in missing)} not found")
     return _SHARED
 
 
@@ -113,9 +118,7 @@ class EventScript:
         )
 
     def dropped(self, utterance: str) -> wire.UtteranceDropped:
-        return wire.UtteranceDropped(
-            **self._common(), utterance_id=utterance, reason="too_short"
-        )
+        return wire.UtteranceDropped(**self._common(), utterance_id=utterance, reason="too_short")
 
     def status(self, message: str = "all is well") -> wire.Status:
         return wire.Status(**self._common(), level="info", code="note", message=message)
