@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from magtkd_rt import wire
@@ -13,10 +13,15 @@ from magtkd_rt.core.media import seconds
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one input led to, in order: events for the subscribers, jobs for the executor."""
+    """What one input led to, in order: events for the subscribers, jobs for the executor.
+
+    `last_speech` has for each utterance with a final emotion among the events the sample after
+    its last speech: from its arrival on, latency counts.
+    """
 
     events: tuple[wire.Event, ...] = ()
     jobs: tuple[Job, ...] = ()
+    last_speech: Mapping[str, int] = field(default_factory=dict)
 
 
 class Outbox:
@@ -33,6 +38,7 @@ class Outbox:
         self._job_id = 0
         self._events: list[wire.Event] = []
         self._jobs: list[Job] = []
+        self._last_speech: dict[str, int] = {}
 
     def reach(self, now: int) -> None:
         """Media of this time, in samples, was taken."""
@@ -46,6 +52,11 @@ class Outbox:
     def emit(self, event: wire.Event) -> None:
         """Send an event that carries the latest stamp."""
         self._events.append(event)
+
+    def emit_final(self, event: wire.Emotion, last_speech: int) -> None:
+        """Send the final result of an utterance, whose last speech ended at that sample."""
+        self.emit(event)
+        self._last_speech[event.utterance_id] = last_speech
 
     def status(
         self,
@@ -78,7 +89,8 @@ class Outbox:
 
     def drain(self) -> Output:
         """Everything since the last time."""
-        output = Output(tuple(self._events), tuple(self._jobs))
+        output = Output(tuple(self._events), tuple(self._jobs), self._last_speech)
         self._events.clear()
         self._jobs.clear()
+        self._last_speech = {}
         return output

@@ -280,7 +280,7 @@ class Recognition:
             fusion_ns=result.elapsed_ns,
         )
         self._totals["abstained"] += event.abstained
-        self._out.emit(event)
+        self._out.emit_final(event, utterance.last_speech)
 
     def _limit_waiting(self) -> None:
         """Keep the queue bounded; the one that is being fused is as good as done."""
