@@ -50,6 +50,8 @@ class FileSource:
             )
         self._path = Path(path)
         self.problems: list[str] = []
+        self.cut_short = False
+        """Whether `media()` ended before the file's own header says."""
         self._lock = threading.Lock()
         self._closed = False
         self._readers: list[StreamReader] = []
@@ -131,6 +133,7 @@ class FileSource:
         stated_ns = self.info.duration_ns or 0
         early = end_ns < stated_ns - max(_SHORT_BY_NS, stated_ns // 50)
         if early or is_cut_riff(self._path):
+            self.cut_short = True
             stated = f"{stated_ns / 1e9:.1f} s" if early else "more"
             self.problems.append(
                 f"{self._path.name} ends after {end_ns / 1e9:.1f} s, its header says {stated}: "
