@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import serve
+from websockets.typing import Subprotocol
 
 from magtkd_rt import wire
 from magtkd_rt.clients import subscribe, subscriber
@@ -18,6 +19,8 @@ from magtkd_rt.clients.follow import follow
 from magtkd_rt.clients.subscriber import events_url
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub, Limits
+
+PROTOCOL = Subprotocol(wire.PROTOCOL)
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +34,7 @@ def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 async def collect(updates: AsyncGenerator[Any, None], into: list[Any]) -> list[Any]:
     async with asyncio.timeout(15), aclosing(updates):
         async for update in updates:
-            into.append(update)
+            into.append(update)  # noqa: PERF401  (others look into it meanwhile)
     return into
 
 
@@ -95,24 +98,56 @@ async def test_broken_connections_change_nothing(script: Any, seed: int) -> None
     hub = Hub()
     events = [script.started()]
     hub.publish(events[0])
-    async with EventServer(hub, port=0) as server:
+    async with (
+        EventServer(hub, port=0) as server,
         # The first attempt must get through, later ones may break even within the handshake.
-        async with cutting_proxy(server.port, [1000 + cuts[0], *cuts[1:]]) as port:
-            seen: list[Any] = []
-            retries: list[str] = []
-            updates = subscribe(
-                f"127.0.0.1:{port}", since=0, on_retry=lambda why, _: retries.append(why)
+        cutting_proxy(server.port, [1000 + cuts[0], *cuts[1:]]) as port,
+    ):
+        seen: list[Any] = []
+        retries: list[str] = []
+        updates = subscribe(
+            f"127.0.0.1:{port}", since=0, on_retry=lambda why, _: retries.append(why)
+        )
+        reading = asyncio.create_task(collect(updates, seen))
+        for number in range(12):
+            for event in script.utterance(f"u{number}"):
+                events.append(event)
+                hub.publish(event)
+            await asyncio.sleep(0.002)
+        events.append(script.ended())
+        hub.publish(events[-1])
+        assert await reading == events
+        assert len(retries) == len(cuts)
+
+
+@asynccontextmanager
+async def playing(*scenes: list[Any]) -> AsyncGenerator[str, None]:
+    """A server that plays one scene of messages to each connection, then closes it."""
+    left = list(scenes)
+
+    async def play(connection: Any) -> None:
+        for message in left.pop(0):
+            await connection.send(
+                message if isinstance(message, str) else wire.dump_message(message)
             )
-            reading = asyncio.create_task(collect(updates, seen))
-            for number in range(12):
-                for event in script.utterance(f"u{number}"):
-                    events.append(event)
-                    hub.publish(event)
-                await asyncio.sleep(0.002)
-            events.append(script.ended())
-            hub.publish(events[-1])
-            assert await reading == events
-            assert len(retries) == len(cuts)
+
+    async with serve(play, "127.0.0.1", 0, subprotocols=[PROTOCOL]) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_what_has_been_had_is_not_given_again(script: Any) -> None:
+    first, second, third = script.started(), script.status(), script.ended()
+    async with playing([first, second], [first, second, second, third]) as url:
+        assert await collect(subscribe(url), []) == [first, second, third]
+
+
+async def test_only_failures_in_a_row_count(script: Any) -> None:
+    events = [script.started(), *(script.status() for _ in range(8)), script.ended()]
+    async with playing(*([event] for event in events)) as url:
+        assert await collect(subscribe(url, attempts=1), []) == events
+    async with playing([events[0]], [], []) as url:
+        with pytest.raises(ServerError, match="closed the connection before the session ended"):
+            await collect(subscribe(url, attempts=1), [])
 
 
 async def test_a_restarted_server_is_found_again(script: Any) -> None:
@@ -250,22 +285,15 @@ async def test_a_stranger_on_the_port_is_told() -> None:
         port = other.sockets[0].getsockname()[1]
         with pytest.raises(ServerError, match=re.escape("does not speak magtkd.v1")):
             await anext(subscribe(f"127.0.0.1:{port}"))
-    async with serve(talk, "127.0.0.1", 0, subprotocols=["magtkd.v1"]) as other:  # type: ignore[list-item]
-        port = other.sockets[0].getsockname()[1]
+    async with playing(["hello"]) as url:
         with pytest.raises(ServerError, match=re.escape("sent what is not magtkd.v1")):
-            await anext(subscribe(f"127.0.0.1:{port}"))
+            await anext(subscribe(url))
 
 
 async def test_events_of_a_later_version_are_passed_over(script: Any) -> None:
     known = script.ended()
-
-    async def talk(connection: Any) -> None:
-        await connection.send('{"type":"weather","seq":1,"sun":true}')
-        await connection.send(wire.dump_message(known))
-
-    async with serve(talk, "127.0.0.1", 0, subprotocols=["magtkd.v1"]) as later:  # type: ignore[list-item]
-        port = later.sockets[0].getsockname()[1]
-        assert await collect(subscribe(f"127.0.0.1:{port}"), []) == [known]
+    async with playing(['{"type":"weather","seq":1,"sun":true}', known]) as url:
+        assert await collect(subscribe(url), []) == [known]
 
 
 async def test_follow_goes_from_session_to_session(script: Any) -> None:

@@ -18,7 +18,11 @@ from magtkd_rt.clients.watch import describe, watch
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub
 
-RUN = "import sys; from magtkd_rt.clients.watch import run_watch; sys.exit(run_watch({url!r}, json={json}))"
+RUN = """
+import sys
+from magtkd_rt.clients.watch import run_watch
+sys.exit(run_watch({url!r}, json={json}))
+"""
 
 
 def told(update: Any) -> str:

@@ -111,6 +111,8 @@ async def test_a_slow_reader_is_sent_away_and_may_come_back(script: Any) -> None
             published += 1
             assert wire.parse_message(await fast.recv()).seq == published  # type: ignore[union-attr]
             assert published < 5000
+        # 16 wait in the queue; the rest, some 2.5 kB each, in the sockets of both sides.
+        assert published < 16 + 150
         messages, code = await read_all(slow)
         assert code == 1013
         seen = [message.seq for message in messages]
@@ -141,6 +143,44 @@ async def test_a_slow_reader_still_gets_every_final(script: Any) -> None:
         assert len(messages) < script.seq
 
 
+async def test_a_reader_that_never_reads_again_is_let_go(
+    script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "CLOSE_SECONDS", 0.2)
+    hub = Hub(Limits(queue_messages=4))
+    hub.open("call-1")
+    async with EventServer(hub, port=0) as server:
+        deaf = await stalling(f"{server.url}?since=0")
+        while not hub.counters["slow_readers"]:
+            hub.publish(script.emotion("u1", text="words " * 300))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while hub.describe()["subscribers"]:
+                await asyncio.sleep(0.01)
+        deaf.transport.abort()
+    assert hub.counters == {"slow_readers": 1, "cut_off": 1}
+
+
+async def test_leaving_in_mid_session_delivers_what_is_queued(script: Any) -> None:
+    hub = Hub()
+    hub.open("call-1")
+    loop = asyncio.get_running_loop()
+    async with EventServer(hub, port=0) as server:
+        live = await connect(f"{server.url}?since=0")
+        reading = asyncio.create_task(read_all(live))
+        # Somebody who connects and never asks for anything is not waited for.
+        silent = socket.create_connection(("127.0.0.1", server.port))
+        await asyncio.sleep(0.05)
+        for number in range(100):
+            hub.publish(script.emotion(f"u{number}"))
+        left = loop.time()
+    assert loop.time() - left < 1
+    messages, code = await reading
+    assert (len(messages), code) == (100, 1001)
+    assert not hub.counters
+    silent.close()
+
+
 async def test_leaving_delivers_what_is_queued_and_does_not_wait_for_the_deaf(
     script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +191,6 @@ async def test_leaving_delivers_what_is_queued_and_does_not_wait_for_the_deaf(
     async with EventServer(hub, port=0) as server:
         live = await connect(f"{server.url}?since=0")
         deaf = await stalling(f"{server.url}?since=0")
-        silent = socket.create_connection(("127.0.0.1", server.port))  # never asks for anything
         reading = asyncio.create_task(read_all(live))
         for number in range(100):
             hub.publish(script.emotion(f"u{number}", text="words " * 300))
@@ -163,7 +202,6 @@ async def test_leaving_delivers_what_is_queued_and_does_not_wait_for_the_deaf(
     assert messages[-1].type == "session.ended"
     assert code == 1001
     assert hub.counters["cut_off_at_shutdown"] + hub.counters["cut_off"] == 1
-    silent.close()
     deaf.transport.abort()
     with pytest.raises(OSError, match="refused|failed"):
         await connect(server.url)

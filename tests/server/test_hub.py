@@ -137,7 +137,7 @@ async def test_provisional_results_give_way_and_finals_stay(script: Any) -> None
         hub.publish(script.emotion("u0", "provisional"))
         hub.publish(script.words("u0"))
     assert not slow.overflowed
-    finals.append(script.emotion("u0"))
+    finals.append(script.speech("u7"))
     hub.publish(finals[-1])  # takes the place of the last provisional one
     assert await drain(slow) == finals
     assert hub.counters == {"dropped_provisional": 100}
