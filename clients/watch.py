@@ -158,7 +158,7 @@ def _emotion(emotion: wire.Emotion) -> list[Text]:
     if emotion.stage == "provisional":
         return [line]
     total = f"{emotion.latency.total_ms:.0f} ms"
-    said = f"{'':19}{clean(emotion.text) or '(no words)'}"
+    said = f"{'':21}{clean(emotion.text) or '(no words)'}"
     return [line.append(f"  {total}", style="dim"), Text(said)]
 
 
@@ -169,4 +169,4 @@ def _modality(name: str, modality: wire.Modality) -> str:
 
 
 def _line(event: wire.Event, kind: str, style: str) -> Text:
-    return Text(f"{event.t:8.2f} ", style="dim").append(f"{kind:<11}", style=style)
+    return Text(f"{event.t:8.2f} ", style="dim").append(f"{kind:<12}", style=style)
