@@ -85,7 +85,7 @@ async def subscribe(
         session: which session; None takes the current one.
         since: give everything after this seq, 0 for all; None begins with a `Snapshot` of the
             present state and goes on from there.
-        reconnect: come back when the connection is lost.
+        reconnect: come back when the connection is lost, or while no session has begun yet.
         attempts: connections that may fail one after the other before giving up.
         on_retry: called with the reason and the seconds until the next attempt.
 
@@ -109,6 +109,8 @@ async def subscribe(
             problem = "the server closed the connection before the session ended"
         except ConnectionClosed as closed:
             problem = f"the connection was lost ({closed})"
+        except ServerUnavailable as unavailable:  # it runs, but no session has begun
+            problem = unavailable.problem
         except (OSError, InvalidHandshake) as error:
             if not reached or (isinstance(error, InvalidStatus) and _is_final(error)):
                 raise _unreachable(url, error) from error

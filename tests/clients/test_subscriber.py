@@ -245,6 +245,21 @@ async def test_another_session_on_the_same_port_is_not_mistaken_for_this_one(scr
             await anext(updates)
 
 
+async def test_a_server_without_a_session_yet_is_waited_for(script: Any) -> None:
+    hub = Hub()
+    events = [script.started(), script.ended()]
+    async with EventServer(hub, port=0) as server:
+        with pytest.raises(ServerError, match="no session has begun yet"):
+            await anext(subscribe(server.url, since=0, reconnect=False))
+
+        def begin(problem: str, _: float) -> None:
+            assert "no session has begun yet" in problem
+            for event in events:
+                hub.publish(event)
+
+        assert await collect(subscribe(server.url, since=0, on_retry=begin), []) == events
+
+
 async def test_no_server_is_one_line_with_the_remedy() -> None:
     async with EventServer(Hub(), port=0) as server:
         pass
