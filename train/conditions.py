@@ -188,18 +188,20 @@ def fuse(
 
     As in the runtime, an utterance of which the errors left no words has no text.
     """
-    count = len(spoken)
-    runs: dict[str, list[Logits]] = {}
-    for keep in sorted(product((True, False), repeat=len(MODALITIES)), reverse=True):
+    conditions: dict[str, tuple[list[list[Paired]], Presence]] = {}
+    for keep in product((True, False), repeat=len(MODALITIES)):
         name = "+".join(m for m, kept in zip(MODALITIES, keep, strict=True) if kept)
+        present = np.tile(keep, (len(spoken), 1))
         if name:
-            present = np.tile(keep, (count, 1))
-            runs[name] = [stream(recogniser, one, present, bar, name) for one in clean]
+            conditions[name] = (clean, present)
         if name in (EVERYTHING, WORDS):
-            present = np.tile(keep, (count, 1))
-            present[:, MODALITIES.index("text")] = spoken
-            name = SPOILED + name
-            runs[name] = [stream(recogniser, one, present, bar, name) for one in spoiled]
+            heard = present.copy()
+            heard[:, MODALITIES.index("text")] = spoken
+            conditions[SPOILED + name] = (spoiled, heard)
+    runs: dict[str, list[Logits]] = {name: [] for name in conditions}
+    jobs = [(n, one, there) for n, (paired, there) in conditions.items() for one in paired]
+    for name, dialogues, present in track(bar, jobs, "fused"):
+        runs[name].append(stream(recogniser, dialogues, present))
     return runs
 
 
@@ -216,8 +218,8 @@ def see_everything(
         WORDS: np.tile((True, False, False), (count, 1)),
     }
     return {
-        name: [whole_dialogues(recogniser, one, present, bar, f"paper {name}") for one in clean]
-        for name, present in kept.items()
+        name: [whole_dialogues(recogniser, one, kept[name]) for one in clean]
+        for name in track(bar, list(kept), "paper mode")
     }
 
 

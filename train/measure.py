@@ -77,15 +77,13 @@ def encode_faces(
     return _bank(encoded, labels.tolist(), [0] * len(labels))
 
 
-def stream(
-    recogniser: Recogniser, dialogues: list[Paired], present: Presence, bar: Progress, what: str
-) -> Logits:
+def stream(recogniser: Recogniser, dialogues: list[Paired], present: Presence) -> Logits:
     """Fuse every dialogue step by step, with the state of the steps before: (n, classes)."""
     state = recogniser.bundle.manifest.fusion.state
     start = {array.name: np.zeros((1, *array.shape), array.dtype) for array in state}
     rows = iter(present)
     logits = []
-    for dialogue in track(bar, dialogues, what):
+    for dialogue in dialogues:
         kept: dict[str, NDArray[Any]] = start
         for features, speaker in zip(
             dialogue.features, _speakers(recogniser, dialogue), strict=True
@@ -97,12 +95,10 @@ def stream(
     return _finite(logits)
 
 
-def whole_dialogues(
-    recogniser: Recogniser, dialogues: list[Paired], present: Presence, bar: Progress, what: str
-) -> Logits:
+def whole_dialogues(recogniser: Recogniser, dialogues: list[Paired], present: Presence) -> Logits:
     """The paper mode: each dialogue at once, every utterance sees all others: (n, classes)."""
     logits, start = [], 0
-    for dialogue in track(bar, dialogues, what):
+    for dialogue in dialogues:
         count = len(dialogue.labels)
         inputs = _features(dialogue.features, present[start : start + count])
         inputs["speaker"] = _speakers(recogniser, dialogue)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magtkd_rt.labels import LABELS
+from magtkd_rt.train.scoring import BINS
 
 _BLUE, _GREY, _INK = "#2a6fb0", "#b8bec6", "#20262d"
 
@@ -50,11 +51,12 @@ def reliability(title: str, scores: dict[str, Any], path: Path) -> None:
     upper.plot(
         confidence, [one["accuracy"] for one in bins], color=_BLUE, marker="o", label="measured"
     )
-    upper.set_ylim(0, 1)
+    upper.set_ylim(-0.02, 1.02)
     upper.set_ylabel("share that is right")
     upper.set_title(f"{title}\ncalibration error (ECE) {scores['ece']:.3f}", fontsize=11)
     upper.legend(frameon=False)
-    lower.bar(confidence, [one["count"] for one in bins], width=0.05, color=_BLUE)
+    places = [(min(int(one * BINS), BINS - 1) + 0.5) / BINS for one in confidence]
+    lower.bar(places, [one["count"] for one in bins], width=0.9 / BINS, color=_BLUE)
     lower.set_xlim(0, 1)
     lower.set_ylabel("answers")
     lower.set_xlabel("confidence of the answer")

@@ -45,15 +45,15 @@ def plain_name(kind: str, condition: str) -> str:
     name = " + ".join(parts)
     if condition.startswith(_SPOILED):
         name = name.replace("words", "spoiled words", 1)
-    return f"paper mode: {name}" if kind == "paper" else f"fused: {name}"
+    return f"paper mode, sees the future: {name}" if kind == "paper" else f"fused: {name}"
 
 
 def all_scores(results: Results) -> list[tuple[str, str, str, dict[str, Any]]]:
-    """Every condition: kind, key, plain name, scores."""
+    """Every condition: kind, key, plain name, scores; the spoiled ones last of their kind."""
     return [
-        (kind, condition, plain_name(kind, condition), scores)
+        (kind, condition, plain_name(kind, condition), results[kind][condition])
         for kind in ("text", "audio", "video", "fused", "paper")
-        for condition, scores in results[kind].items()
+        for condition in sorted(results[kind], key=lambda name: name.startswith(_SPOILED))
     ]
 
 
@@ -92,8 +92,9 @@ def summary(results: Results) -> Table:
     """What was reached, for the terminal."""
     bundle = results["bundle"]
     table = Table(title=f"Bundle {bundle['name']} {bundle['version']} ({bundle['sha256'][:12]})")
-    for heading in ("measured", "value", "95 % interval", "wanted", ""):
-        table.add_column(heading, justify="left" if heading == "measured" else "right")
+    table.add_column("measured, percent")
+    for heading in ("value", "95 % interval", "wanted", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in results["reached"]:
         table.add_row(
             row["what"],

@@ -100,7 +100,7 @@ any word; in the fusion they count as having no text, as in the runtime.</p>
 <tr><th>condition</th><th>rows</th><th>W-F1</th><th></th><th>accuracy</th><th></th><th>UAR</th>
 <th></th><th>ECE</th></tr>
 {% for kind, condition, name, one in scores %}
-<tr><td>{{ name }}{% if kind == "paper" %} (sees the future){% endif %}</td><td>{{ one.count }}</td>
+<tr><td>{{ name }}</td><td>{{ one.count }}</td>
 {% for number in (one.weighted_f1, one.accuracy, one.uar) %}
 <td>{{ number.value | percent }}</td><td>{{ (number.low, number.high) | interval }}</td>
 {% endfor %}

@@ -73,7 +73,7 @@ def corpora_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`--data` of a small evaluation."""
     folder = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(4)
-    write_meld(folder / "meld", 12, random)
+    write_meld(folder / "meld", 20, random)
     write_ravdess(folder / "ravdess", random)
     write_fer2013(folder / "fer2013", random)
     return folder

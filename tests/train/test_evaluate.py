@@ -12,22 +12,24 @@ import numpy as np
 import onnxruntime
 import pytest
 from matplotlib.image import imread
+from numpy.typing import NDArray
 from rich.console import Console
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.prompt import prompt_encoder
 from magtkd_rt.bundle.store import Bundle, write_bundle
-from magtkd_rt.core.jobs import Turn
+from magtkd_rt.core.jobs import Encoded, Turn
 from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import BundleError, DataError, InputError
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.recogniser import Features, Recogniser
-from magtkd_rt.train.conditions import Corpora, measure
+from magtkd_rt.train.conditions import Corpora, measure, spoil
 from magtkd_rt.train.corpora import read_fer2013, read_meld, read_ravdess, read_sound
 from magtkd_rt.train.evaluate import evaluate, read_pairing
-from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.fusion import Split, labels_of
 from magtkd_rt.train.loop import progress_bar
+from magtkd_rt.train.metrics import expected_calibration_error
 from magtkd_rt.train.pairing import Bank, Exchange, Paired
 from magtkd_rt.train.report import summary
 
@@ -49,34 +51,33 @@ def recogniser(paired_bundle: Bundle) -> Recogniser:
     return Recogniser(paired_bundle, OnnxEngine(paired_bundle, threads=1))
 
 
-@pytest.fixture(scope="module")
-def pairings(recogniser: Recogniser, corpora_folder: Path) -> list[list[Paired]]:
+def encode(recogniser: Recogniser, data: Path, words: list[list[Turn]]) -> list[list[Paired]]:
     """The test's pairings, encoded by hand through the recogniser."""
 
-    def bank(encoded: list[Any], labels: list[int], owners: list[int]) -> Bank:
-        features, logits = ([getattr(e, k) for e in encoded] for k in ("feature", "logits"))
-        return Bank(np.stack(features), np.stack(logits), np.array(labels), np.array(owners))
+    def bank(encoded: list[Encoded], labels: list[int], owners: list[int]) -> Bank:
+        features = np.stack([e.feature for e in encoded])
+        logits = np.stack([e.logits for e in encoded])
+        return Bank(features, logits, np.array(labels), np.array(owners))
 
-    dialogues = read_meld(corpora_folder, "test")
-    words = [
-        recogniser.encode_text([Turn(u.speaker, u.text) for u in dialogue[: i + 1]])
-        for dialogue in dialogues
-        for i in range(len(dialogue))
-    ]
-    clips = read_ravdess(corpora_folder, "test")
-    faces, labels = read_fer2013(corpora_folder, "test")
+    dialogues = read_meld(data, "test")
+    texts = [recogniser.encode_text(t[: i + 1]) for t in words for i in range(len(t))]
+    clips = read_ravdess(data, "test")
+    voices = [recogniser.encode_audio(read_sound(clip.path)) for clip in clips]
+    faces, labels = read_fer2013(data, "test")
     split = Split(
         dialogues,
-        [bank(words, [u.label for d in dialogues for u in d], [0] * len(words))],
-        bank(
-            [recogniser.encode_audio(read_sound(clip.path)) for clip in clips],
-            [clip.label for clip in clips],
-            [clip.actor for clip in clips],
-        ),
+        [bank(texts, [u.label for d in dialogues for u in d], [0] * len(texts))],
+        bank(voices, [clip.label for clip in clips], [clip.actor for clip in clips]),
         bank([recogniser.encode_video(f[None]) for f in faces], labels.tolist(), [0] * len(faces)),
         Exchange(0.0, 0.25, 0.5),
     )
     return [split.pair(np.array([0.4, *[0.1] * 6]), seed) for seed in (11, 12)]
+
+
+@pytest.fixture(scope="module")
+def pairings(recogniser: Recogniser, corpora_folder: Path) -> list[list[Paired]]:
+    words = [[Turn(u.speaker, u.text) for u in d] for d in read_meld(corpora_folder, "test")]
+    return encode(recogniser, corpora_folder, words)
 
 
 def test_words_are_scored_on_the_past_only(
@@ -116,22 +117,21 @@ def test_one_actors_figure(
     assert results["actors"]["23"] == pytest.approx(wanted)
 
 
-def fused_as_live(recogniser: Recogniser, paired: list[Paired], keep: tuple[bool, ...]) -> float:
-    """W-F1 of dialogues that go through the runtime's own `fuse`."""
-    labels, predicted = [], []
+def fused_as_live(
+    recogniser: Recogniser, paired: list[Paired], keep: tuple[bool, ...]
+) -> NDArray[np.float64]:
+    """Probabilities of dialogues that go through the runtime's own `fuse`."""
+    said = []
     for dialogue in paired:
         state = None
-        for features, speaker, label in zip(
-            dialogue.features, dialogue.speaker, dialogue.labels, strict=True
-        ):
+        for features, speaker in zip(dialogue.features, dialogue.speaker, strict=True):
             given: Features = tuple(  # type: ignore[assignment]
                 f if kept else None for f, kept in zip(features, keep, strict=True)
             )
             fused = recogniser.fuse(given, int(speaker), state)
             state = fused.state
-            labels.append(int(label))
-            predicted.append(int(fused.probabilities.argmax()))
-    return float(f1_score(labels, predicted, average="weighted", zero_division=0))
+            said.append(fused.probabilities)
+    return np.array(said, np.float64)
 
 
 @pytest.mark.parametrize("keep", [keep for keep in product((True, False), repeat=3) if any(keep)])
@@ -142,11 +142,60 @@ def test_fused_is_what_the_runtime_would_say(
     keep: tuple[bool, ...],
 ) -> None:
     name = "+".join(m for m, k in zip(("text", "audio", "video"), keep, strict=True) if k)
-    found = results["fused"][name]["weighted_f1"]
-    wanted = [fused_as_live(recogniser, paired, keep) for paired in pairings]
-    assert found["runs"] == pytest.approx(wanted)
-    assert found["value"] == pytest.approx(np.mean(wanted))
-    assert found["low"] <= found["value"] <= found["high"]
+    found = results["fused"][name]
+    runs = [fused_as_live(recogniser, paired, keep) for paired in pairings]
+    labels = labels_of(pairings[0])
+    wanted = [f1_score(labels, run.argmax(1), average="weighted", zero_division=0) for run in runs]
+    assert found["weighted_f1"]["runs"] == pytest.approx(wanted)
+    assert found["weighted_f1"]["value"] == pytest.approx(np.mean(wanted))
+    errors = [expected_calibration_error(labels, run) for run in runs]
+    assert found["ece"] == pytest.approx(np.mean(errors), abs=1e-5)
+
+
+def test_spoiled_words_and_no_words(
+    results: dict[str, Any], recogniser: Recogniser, corpora_folder: Path
+) -> None:
+    """An utterance whose words are all gone has no text, as in the runtime."""
+    spoiled = spoil(Corpora.read(corpora_folder))
+    clean = [[u.text for u in dialogue] for dialogue in read_meld(corpora_folder, "test")]
+    heard = [[turn.text for turn in turns] for turns in spoiled.turns]
+    assert [len(texts) for texts in heard] == [len(texts) for texts in clean]
+    gone = [not text for texts in heard for text in texts]
+    assert 0 < sum(gone) < len(gone)
+    assert spoiled.spoken.tolist() == [not one for one in gone]
+    assert results["spoiling"]["utterances_without_words"] == sum(gone)
+    assert 0.1 < results["spoiling"]["word_error_rate"] < 0.5
+
+    runs = []
+    for paired in encode(recogniser, corpora_folder, spoiled.turns):
+        empty = iter(gone)
+        said = []
+        for dialogue in paired:
+            state = None
+            for (text, audio, video), speaker in zip(
+                dialogue.features, dialogue.speaker, strict=True
+            ):
+                words = None if next(empty) else text
+                fused = recogniser.fuse((words, audio, video), int(speaker), state)
+                state = fused.state
+                said.append(fused.probabilities)
+        runs.append(expected_calibration_error(labels_of(paired), np.array(said, np.float64)))
+    assert results["fused"]["spoiled text+audio+video"]["ece"] == pytest.approx(
+        np.mean(runs), abs=1e-5
+    )
+
+
+def test_every_combination_of_modalities_is_another(results: dict[str, Any]) -> None:
+    errors = {name: round(scores["ece"], 4) for name, scores in results["fused"].items()}
+    assert len(errors) == 9
+    assert len(set(errors.values())) == 9
+
+
+def test_intervals_hold_the_value(results: dict[str, Any]) -> None:
+    for kind in ("text", "audio", "video", "fused", "paper"):
+        for scores in results[kind].values():
+            for name in ("accuracy", "uar"):
+                assert scores[name]["low"] <= scores[name]["value"] <= scores[name]["high"]
 
 
 def test_paper_mode_sees_whole_dialogues(
@@ -211,31 +260,6 @@ def test_goals_are_judged_by_what_was_measured(results: dict[str, Any]) -> None:
     }
 
 
-def test_calibration_error_is_at_the_bundles_temperature(
-    results: dict[str, Any], recogniser: Recogniser, pairings: list[list[Paired]]
-) -> None:
-    """By hand: the fused condition of one pairing, 15 bins."""
-    errors = []
-    for paired in pairings:
-        sure, right = [], []
-        for dialogue in paired:
-            state = None
-            for f, speaker, label in zip(
-                dialogue.features, dialogue.speaker, dialogue.labels, strict=True
-            ):
-                fused = recogniser.fuse((f[0], f[1], f[2]), int(speaker), state)
-                state = fused.state
-                sure.append(float(fused.probabilities.max()))
-                right.append(fused.probabilities.argmax() == label)
-        bins = [min(int(s * 15), 14) for s in sure]
-        gaps = [
-            abs(sum(r - s for s, r, b in zip(sure, right, bins, strict=True) if b == index))
-            for index in range(15)
-        ]
-        errors.append(sum(gaps) / len(sure))
-    assert results["fused"]["text+audio+video"]["ece"] == pytest.approx(np.mean(errors), abs=1e-6)
-
-
 def test_files_say_what_was_returned(
     results: dict[str, Any], out: Path, paired_bundle: Bundle
 ) -> None:
@@ -271,7 +295,8 @@ def test_page_stands_alone_and_says_what_matters(results: dict[str, Any], out: P
     assert "research &lt;only&gt;" in page and "<only>" not in page
     text = " ".join(page.split())
     for said in (
-        "see the future",
+        "Only the rows called",
+        "paper mode, sees the future: words",
         "expression, not of an inner state",
         "it is not a promise for a natural recording",
         "only 4 actors",
