@@ -1,0 +1,165 @@
+"""`magtkd` and its commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from magtkd_rt.cli.live import VersionFlag
+from magtkd_rt.cli.live import live as live_command
+
+_SETTINGS = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "rich",
+    "no_args_is_help": True,
+}
+
+app = typer.Typer(
+    **_SETTINGS,  # type: ignore[arg-type]
+    epilog="""
+[bold]Examples[/bold]
+
+  magtkd live --input talk.mp4 [dim](the same as magtkd-live)[/dim]
+
+  magtkd watch
+
+  magtkd bundle show starter
+
+  magtkd bench run --input talk.mp4
+""",
+)
+train_app = typer.Typer(**_SETTINGS, help="Train bundles.")  # type: ignore[arg-type]
+bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[arg-type]
+bench_app = typer.Typer(**_SETTINGS, help="Measure this machine.")  # type: ignore[arg-type]
+app.command("live")(live_command)
+app.add_typer(train_app, name="train")
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(bench_app, name="bench")
+
+_Data = Annotated[Path, typer.Option(metavar="DIR", help="The corpora.")]
+_Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")]
+
+
+@app.callback()
+def magtkd(version: VersionFlag = False) -> None:  # noqa: ARG001  (acts in its callback)
+    """Emotion recognition for conversations, live: words, voice, face and context together."""
+
+
+@app.command(epilog="  magtkd watch 127.0.0.1:9000 --json | jq .label")
+def watch(
+    url: Annotated[
+        str, typer.Argument(metavar="[URL]", help="The server: ws://host:port or host:port.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with the next session, without end.")
+    ] = False,
+) -> None:
+    """Watch the session of a running magtkd-live, from its first event to its last."""
+    from magtkd_rt.clients import DEFAULT_URL
+    from magtkd_rt.clients.watch import run_watch
+
+    raise typer.Exit(run_watch(url or DEFAULT_URL, json=json, once=not follow))
+
+
+@train_app.callback()
+def train() -> None:
+    """Train bundles."""
+
+
+@train_app.command(epilog="  magtkd train starter --data ../shared/data --out build/starter")
+def starter(
+    data: _Data,
+    out: _Out,
+    yamnet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="yamnet.tflite, from which the audio student starts."),
+    ] = None,
+    stages: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STAGE", help="Only this stage; may be given several times."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
+    ] = None,
+) -> None:
+    """Train the starter bundle; takes hours on a CPU, and goes on where it was interrupted."""
+    _need_training()
+    import torch
+
+    from magtkd_rt.train.starter import train_starter
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    train_starter(data, out, yamnet, stages)
+
+
+@app.command("eval", epilog="  magtkd eval --bundle starter --data ../shared/data --out report")
+def evaluate_bundle(
+    data: _Data,
+    out: _Out,
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The bundle to be judged.")
+    ] = "starter",
+) -> None:
+    """Judge a bundle on the test splits: a JSON file, a page to read, and plots."""
+    _need_training()
+    from magtkd_rt.train.evaluate import evaluate
+
+    evaluate(bundle, data, out)
+
+
+def _need_training() -> None:
+    from importlib.util import find_spec
+
+    from magtkd_rt.errors import ExtraMissing
+
+    for module in ("torch", "sklearn", "matplotlib"):
+        if find_spec(module) is None:
+            raise ExtraMissing(module, "train")
+
+
+@bundle_app.callback()
+def bundle() -> None:
+    """Look at bundles."""
+
+
+@bundle_app.command(epilog="  magtkd bundle show starter")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The bundle.")] = "starter",
+) -> None:
+    """Say what a bundle is made of, and check every hash and the golden outputs."""
+    from magtkd_rt.cli.bundles import show_bundle
+
+    show_bundle(name)
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Measure this machine."""
+
+
+@bench_app.command(epilog="  magtkd bench run --input talk.mp4 --json")
+def run(
+    input: Annotated[  # noqa: A002  (the option's name)
+        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
+    ],
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx")] = "pocketsphinx",
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Hear a recording twice and tell what it cost.
+
+    First by magtkd-live in a process of its own, as fast as it can: time to listening, peak
+    memory, cost of transcription. Then in real time with the words already known: the cost of
+    everything else, and how long a result takes after the endpoint.
+    """
+    from magtkd_rt.cli.bench import run_bench
+
+    run_bench(input, bundle=bundle, asr=asr, threads=threads, json=json)

@@ -1,0 +1,143 @@
+"""`magtkd-live`: its options."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+  magtkd-live --input talk.mp4
+
+  magtkd-live --input call.wav --channels-are-speakers --fast --jsonl call.jsonl --no-view
+
+  magtkd-live --input talk.mp4 --asr whisper --whisper-model base --port 9000
+
+  magtkd watch 127.0.0.1:9000 [dim](in a second terminal)[/dim]
+"""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"magtkd-rt {version('magtkd-rt')}")
+        raise typer.Exit
+
+
+VersionFlag = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Say which and exit."),
+]
+
+
+@app.command(epilog=_EXAMPLES)
+def live(
+    input: Annotated[  # noqa: A002  (the option's name)
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="The recording to hear, of any format."),
+    ] = None,
+    fast: Annotated[
+        bool | None,
+        typer.Option("--fast/--real-time", help="As fast as this machine can."),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Pictures a second that are looked at, at most.", show_default="10"),
+    ] = None,
+    channels_are_speakers: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-are-speakers/--one-speaker", help="Each channel of the sound is a speaker."
+        ),
+    ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|whisper|pocketsphinx|none", help="Who transcribes.", show_default="auto"
+        ),
+    ] = None,
+    whisper_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="The trained models.", show_default="starter"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads that a model may compute on.", show_default="2"),
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every event there, one JSON object a line."),
+    ] = None,
+    view: Annotated[
+        bool | None,
+        typer.Option("--view/--no-view", help="The terminal view, or a line for each event."),
+    ] = None,
+    server: Annotated[
+        bool | None,
+        typer.Option("--server/--no-server", help="Let others watch over a websocket."),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address that the server listens on.", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Its port; 0 takes any free one.", show_default="8765"),
+    ] = None,
+    linger: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="How long the server stays after the end.", show_default="0"
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="Settings, named like the options; options win over them."
+        ),
+    ] = None,
+    yes: Annotated[
+        bool | None,
+        typer.Option("--yes", "-y", help="Answer every question with yes."),
+    ] = None,
+    version: VersionFlag = False,  # noqa: ARG001  (acts in its callback)
+) -> None:
+    """Hear a recording and tell, utterance by utterance, which emotion it expresses.
+
+    Words, voice, face and the conversation so far count together. The result is an
+    expression, not an inner state: it does not say what anybody feels. Nothing leaves this
+    machine, and nothing is stored unless asked for.
+    """
+    from magtkd_rt.config import load_config
+
+    flags = {
+        "input": input,
+        "fast": fast,
+        "fps": fps,
+        "channels_are_speakers": channels_are_speakers,
+        "asr": asr,
+        "whisper_model": whisper_model,
+        "bundle": bundle,
+        "threads": threads,
+        "jsonl": jsonl,
+        "view": view,
+        "server": server,
+        "host": host,
+        "port": port,
+        "linger": linger,
+        "yes": yes,
+    }
+    settings = load_config(config, flags)
+
+    from magtkd_rt.cli.session import run_live
+
+    run_live(settings)

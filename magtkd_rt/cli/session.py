@@ -1,0 +1,140 @@
+"""A live session as the command line runs it: server, journal, view and signals around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from magtkd_rt.config import LiveConfig
+from magtkd_rt.errors import InputError
+from magtkd_rt.runtime.assembly import NOTICE, assemble, open_recording
+from magtkd_rt.runtime.clock import MonotonicClock
+from magtkd_rt.runtime.journal import Journal
+from magtkd_rt.runtime.live import LiveSession, Sink
+from magtkd_rt.server import EventServer, Hub
+
+INTERRUPTED = 130
+
+
+def run_live(config: LiveConfig) -> None:
+    """Run one session to its end.
+
+    Raises:
+        MagtkdError: it cannot begin, or its source or journal failed on the way.
+    """
+    if config.input is None:
+        raise InputError(
+            "microphones and cameras come in a later version",
+            remedy="give a recording with --input FILE",
+        )
+    if config.jsonl is not None:
+        _ask_to_overwrite(config.jsonl, config.yes)
+    asyncio.run(_run(config, config.input))
+
+
+def _ask_to_overwrite(path: Path, yes: bool) -> None:
+    """Ask on a terminal; a script has thought about it."""
+    if path.is_file() and path.stat().st_size and sys.stdin.isatty() and not yes:
+        typer.confirm(f"{path} exists; write over it?", abort=True)
+
+
+async def _run(config: LiveConfig, recording: Path) -> None:
+    interrupts = _Interrupts()
+    async with AsyncExitStack() as stack:
+        source = open_recording(config, recording)
+        stack.callback(source.close)
+        sinks: list[Sink] = []
+        address, running = "", _Running()
+        if config.server:
+            hub = Hub()
+            server = EventServer(hub, config.host, config.port, health=running.health)
+            await stack.enter_async_context(server)
+            sinks.append(hub.publish)
+            address = server.url
+        if config.jsonl is not None:
+            sinks.append(stack.enter_context(Journal(config.jsonl)).write)
+        setup = await asyncio.to_thread(assemble, config, source.info)
+        session = LiveSession(source, setup, clock=MonotonicClock(), fast=config.fast)
+        running.session = session
+        show = await stack.enter_async_context(_shown(config, session, address, interrupts))
+        interrupts.first = session.stop
+        await session.run([*sinks, show])
+        interrupts.first = None
+        if address and config.linger:
+            await asyncio.sleep(config.linger)
+        if source.cut_short:
+            raise InputError(
+                f"{recording} is cut short; what is there was recognised",
+                remedy="get the whole file for the rest",
+            )
+
+
+@asynccontextmanager
+async def _shown(
+    config: LiveConfig, session: LiveSession, address: str, interrupts: _Interrupts
+) -> AsyncIterator[Sink]:
+    """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
+    from magtkd_rt.view import LineView, TerminalView
+
+    console = Console(highlight=False)
+    if not (config.view and console.is_terminal):
+        if address:
+            print(f"magtkd: listening on {address}", file=sys.stderr, flush=True)
+        yield LineView(console).show
+        return
+    console.print(NOTICE, style="italic")
+    view = TerminalView(console, address, lambda: session.lag_ms)
+    interrupts.leave = view.restore
+    drawing = asyncio.create_task(view.run())
+    try:
+        yield view.show
+    finally:
+        drawing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await drawing
+
+
+class _Running:
+    """What `/health` tells of the session."""
+
+    def __init__(self) -> None:
+        self.session: LiveSession | None = None
+
+    def health(self) -> dict[str, object]:
+        if self.session is None:
+            return {"loading": True}
+        return {"lag_ms": round(self.session.lag_ms, 1), "dropped": self.session.dropped}
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM: the first ends the session in order, the next leaves at once.
+
+    Attributes:
+        first: ends the session in order; None where there is nothing to be ended in order.
+        leave: what must be done even when leaving at once.
+    """
+
+    def __init__(self) -> None:
+        self.first: Callable[[str], None] | None = None
+        self.leave: Callable[[], None] = lambda: None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt, number)
+
+    def _interrupt(self, number: int) -> None:
+        if self.first is not None:
+            stop, self.first = self.first, None
+            stop("interrupted" if number == signal.SIGINT else "terminated")
+            return
+        self.leave()
+        # Models may be computing on other threads, which nobody wants to wait for.
+        os._exit(INTERRUPTED)

@@ -1,0 +1,103 @@
+"""Settings of a live session: one frozen dataclass, filled from one TOML file plus flags."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from magtkd_rt.errors import InputError
+
+AsrChoice = Literal["auto", "whisper", "pocketsphinx", "none"]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class LiveConfig:
+    """What `magtkd-live` can be told; the keys of the TOML file are the names of the fields.
+
+    Attributes:
+        input: the recording to hear.
+        fast: hear it as fast as the machine can, instead of as fast as it was recorded.
+        fps: pictures a second that are looked at, at most.
+        channels_are_speakers: each channel of the sound is one speaker.
+        jsonl: file that gets every event as one line of JSON.
+        view: show the terminal view, where there is a terminal.
+        server: serve the events over a websocket.
+        host: address that the server listens on.
+        port: its port; 0 for any free one.
+        linger: seconds that the server stays after the end.
+        asr: who transcribes.
+        whisper_model: name or directory of Whisper's weights; empty for the default.
+        bundle: name or directory of the bundle.
+        threads: threads that each graph may compute on.
+        yes: answer every question with yes.
+    """
+
+    input: Path | None = None
+    fast: bool = False
+    fps: Annotated[float, Field(gt=0, le=240)] = 10.0
+    channels_are_speakers: bool = False
+    jsonl: Path | None = None
+    view: bool = True
+    server: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    linger: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    asr: AsrChoice = "auto"
+    whisper_model: str = ""
+    bundle: str = "starter"
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+    yes: bool = False
+
+
+DEFAULTS = asdict(LiveConfig())
+"""What holds where neither file nor flag says anything."""
+
+
+def load_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
+    """Settings of the file, then of the flags: a flag that is not None wins.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown, or a value makes no sense.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    return _build({**(_read(file) if file is not None else {}), **given})
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"the configuration {file} cannot be read ({error.strerror})",
+            remedy="give a TOML file with --config",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the configuration {file} is no TOML ({error})", remedy="mend that line"
+        ) from error
+    known = [field.name for field in fields(LiveConfig)]
+    for key in found:
+        if key not in known:
+            raise InputError(
+                f"the configuration {file} has the unknown key {key!r}",
+                remedy=f"known are {', '.join(known)}",
+            )
+    return found
+
+
+def _build(settings: dict[str, object]) -> LiveConfig:
+    try:
+        return LiveConfig(**settings)  # type: ignore[arg-type]  # pydantic checks every value
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = str(first["loc"][0])
+        raise InputError(
+            f"{key} = {first['input']!r} makes no sense ({first['msg']})",
+            remedy=f"its default is {DEFAULTS[key]!r}",
+        ) from error

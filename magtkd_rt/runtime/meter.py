@@ -1,0 +1,40 @@
+"""What each part of the runtime costs: calls and time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+Part = Literal[
+    "source", "vad", "faces", "core", "asr", "text", "audio", "video", "fusion"
+]
+
+
+class Meter:
+    """Adds up the time that passes inside each part.
+
+    Each part must be measured by one thread at a time; different parts may be by several.
+    """
+
+    def __init__(self) -> None:
+        self.spent_ns: Counter[Part] = Counter()
+        """Time per part."""
+        self.calls: Counter[Part] = Counter()
+        """Measurements per part."""
+
+    def add(self, part: Part, elapsed_ns: int) -> None:
+        """Count one call of a part."""
+        self.spent_ns[part] += elapsed_ns
+        self.calls[part] += 1
+
+    @contextmanager
+    def measure(self, part: Part) -> Iterator[None]:
+        """Count what happens inside as one call."""
+        start = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.add(part, time.perf_counter_ns() - start)

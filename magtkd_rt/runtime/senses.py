@@ -1,0 +1,79 @@
+"""What the machine hears and sees: speech probabilities and faces, in the order of the media."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from magtkd_rt.core.media import AudioChunk, HeardSound, SeenFace, VideoFrame
+from magtkd_rt.runtime.executor import one_line
+from magtkd_rt.runtime.meter import Meter
+from magtkd_rt.sources.base import Media
+
+Percept = HeardSound | SeenFace
+"""What the core takes."""
+
+
+class HearsSpeech(Protocol):
+    """What is needed of a speech detector."""
+
+    def push(self, chunk: AudioChunk) -> HeardSound | None:
+        """Take the next sound of a channel; return the windows that it completes."""
+        ...
+
+    def flush(self, channel: int) -> HeardSound | None:
+        """Return the last window of a channel, filled with silence, if there is one."""
+        ...
+
+
+class FindsFaces(Protocol):
+    """What is needed of a face finder."""
+
+    def find(self, frame: VideoFrame) -> SeenFace:
+        """Look for the followed face."""
+        ...
+
+
+class Senses:
+    """Turns media into what the core takes; keeps the order. For one thread.
+
+    A picture on which the face finder fails shows no face.
+
+    Args:
+        speech: detects speech.
+        faces: finds faces; None looks at no picture.
+        channels: of the sound.
+        meter: counts the time of both.
+    """
+
+    def __init__(
+        self, speech: HearsSpeech, faces: FindsFaces | None, channels: int, meter: Meter
+    ) -> None:
+        self._speech = speech
+        self._faces = faces
+        self._channels = channels
+        self._meter = meter
+        self.problems: list[str] = []
+        """One line for the first failure of the face finder."""
+
+    def perceive(self, item: Media) -> Percept | None:
+        """Take the next item."""
+        if isinstance(item, AudioChunk):
+            with self._meter.measure("vad"):
+                return self._speech.push(item)
+        if self._faces is None:
+            return None
+        with self._meter.measure("faces"):
+            return self._find(self._faces, item)
+
+    def _find(self, finder: FindsFaces, frame: VideoFrame) -> SeenFace:
+        try:
+            return finder.find(frame)
+        except Exception as error:  # OpenCV's errors share no narrower class
+            if not self.problems:
+                self.problems.append(f"no face was looked for in a picture: {one_line(error)}")
+            return SeenFace(frame.time_ns, None)
+
+    def flush(self) -> list[HeardSound]:
+        """The windows that the end of the sound leaves unfinished."""
+        rests = [self._speech.flush(channel) for channel in range(self._channels)]
+        return [rest for rest in rests if rest is not None]

@@ -1,0 +1,97 @@
+"""How each of the core's jobs is done with the models at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magtkd_rt.core.jobs import (
+    EncodeAudio,
+    Encoded,
+    EncodeText,
+    EncodeVideo,
+    ForgetTranscription,
+    Fuse,
+    Fused,
+    Job,
+    Transcribe,
+    Transcribed,
+    Turn,
+)
+from magtkd_rt.runtime.recogniser import Features, State
+
+if TYPE_CHECKING:
+    from magtkd_rt.asr.base import Transcriber, TranscriberStream
+
+
+class Recognises(Protocol):
+    """What is needed of a recogniser; see `magtkd_rt.runtime.recogniser.Recogniser`."""
+
+    def encode_text(self, turns: Sequence[Turn]) -> Encoded:
+        """Encode the last of `turns`."""
+        ...
+
+    def encode_audio(self, samples: NDArray[np.float32]) -> Encoded:
+        """Encode a waveform."""
+        ...
+
+    def encode_video(self, faces: NDArray[np.uint8]) -> Encoded:
+        """Encode faces."""
+        ...
+
+    def fuse(self, features: Features, speaker: int, state: State | None) -> Fused:
+        """Score an utterance."""
+        ...
+
+
+class ModelWork:
+    """Does jobs; what it raises is the executor's to tell.
+
+    Jobs of transcription must come one at a time, in order; the others may come beside them.
+
+    Args:
+        recogniser: encodes and fuses.
+        transcriber: transcribes; None where no such job will come.
+    """
+
+    def __init__(self, recogniser: Recognises, transcriber: Transcriber | None) -> None:
+        self._recogniser = recogniser
+        self._transcriber = transcriber
+        self._streams: dict[str, TranscriberStream] = {}
+
+    def __call__(self, job: Job) -> Encoded | Fused | Transcribed | None:
+        """Do one job."""
+        match job:
+            case Transcribe():
+                return self._transcribe(job)
+            case ForgetTranscription():
+                return self._forget(job.utterance_id)
+            case EncodeText():
+                return self._recogniser.encode_text(job.turns)
+            case EncodeAudio():
+                return self._recogniser.encode_audio(job.samples)
+            case EncodeVideo():
+                return self._recogniser.encode_video(job.faces)
+            case Fuse():
+                return self._recogniser.fuse(job.features, job.speaker, job.state)
+        raise TypeError(f"nobody knows how to do {job!r}")
+
+    def _transcribe(self, job: Transcribe) -> Transcribed | None:
+        stream = self._streams.get(job.utterance_id)
+        if stream is None:
+            if self._transcriber is None:
+                raise RuntimeError("there is no transcriber")
+            stream = self._streams[job.utterance_id] = self._transcriber.open(job.utterance_id)
+        partial = stream.feed(job.sound)
+        if not job.last:
+            return partial
+        del self._streams[job.utterance_id]
+        return stream.finish()
+
+    def _forget(self, utterance_id: str) -> None:
+        stream = self._streams.pop(utterance_id, None)
+        if stream is not None:
+            stream.close()
