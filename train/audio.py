@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,9 @@ class AudioRecipe:
     seed: int = 7
 
 
-def crop(sound: NDArray[np.float32], length: int, random: np.random.Generator) -> NDArray:
+def crop(
+    sound: NDArray[np.float32], length: int, random: np.random.Generator
+) -> NDArray[np.float32]:
     """`length` samples from a random place; a shorter sound is repeated."""
     if len(sound) < length:
         sound = np.tile(sound, -(-length // len(sound)))
@@ -113,8 +116,9 @@ def train_audio(
     lift_yamnet(yamnet, model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = [*model.project.parameters(), *model.classify.parameters()]
+    groups: list[dict[str, Any]] = [{"params": model.backbone.parameters()}, {"params": head}]
     optimizer = torch.optim.AdamW(
-        [{"params": model.backbone.parameters()}, {"params": head}],
+        groups,
         weight_decay=recipe.weight_decay,
     )
     steps = len(clips) // recipe.batch

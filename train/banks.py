@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -35,7 +36,8 @@ def cached(path: Path, build: Callable[[], Bank]) -> Bank:
     """Read a bank from `path`, or build and keep it."""
     if path.exists():
         with np.load(path) as arrays:
-            return Bank(**{name: arrays[name] for name in ("features", "logits", "labels", "owner")})
+            names = ("features", "logits", "labels", "owner")
+            return Bank(**{name: arrays[name] for name in names})
     Console().log(f"encoding {path.stem}")
     bank = build()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,14 +114,12 @@ def build_splits(
         texts = [
             cached(
                 folder / f"text-{name}-{rate}.npz",
-                lambda name=name, rate=rate, seed=seed: text_bank(  # type: ignore[misc]
-                    words, encoder, data, name, rate, seed
-                ),
+                partial(text_bank, words, encoder, data, name, rate, seed),
             )
             for seed, rate in enumerate((0.0, *WORD_ERRORS))
         ]
-        voices = cached(folder / f"voice-{name}.npz", lambda: voice_bank(voice, data, name))
-        faces = cached(folder / f"face-{name}.npz", lambda: face_bank(face, data, name))
+        voices = cached(folder / f"voice-{name}.npz", partial(voice_bank, voice, data, name))
+        faces = cached(folder / f"face-{name}.npz", partial(face_bank, face, data, name))
         splits[name] = Split(read_meld(data, name), texts, voices, faces, Exchange())
 
     dev_words = splits["dev"].texts[0]

@@ -89,6 +89,7 @@ def read_ravdess(data: Path, split: str) -> list[Clip]:
 @lru_cache(maxsize=4096)
 def read_sound(path: Path) -> NDArray[np.float32]:
     """A 16 kHz mono sound file as float32 in -1..1, with the silence at both ends cut."""
+    sound: NDArray[np.float32]
     sound, rate = soundfile.read(path, dtype="float32")
     if rate != 16000 or sound.ndim != 1:
         raise DataError(

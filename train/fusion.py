@@ -190,9 +190,7 @@ def train_fusion(
                 speaker[torch.rand(len(chosen)) < recipe.unknown_speakers] = unknown
                 there = labels != IGNORED
                 present = drop_modalities(there.float(), recipe)
-                text, audio, video = (
-                    logits[there] for logits in model(features, present, speaker)
-                )
+                text, audio, video = (logits[there] for logits in model(features, present, speaker))
                 targets = labels[there]
                 loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
                 for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):

@@ -127,9 +127,7 @@ def pair_dialogue(
     )
 
 
-def reliability(
-    logits: Floats, labels: NDArray[np.int64], trained: NDArray[np.float64]
-) -> float:
+def reliability(logits: Floats, labels: NDArray[np.int64], trained: NDArray[np.float64]) -> float:
     """W-F1 of one modality alone, its logits moved from its corpus's label shares to these."""
     shares = np.bincount(labels, minlength=logits.shape[1]) / len(labels)
     moved = logits + np.log(shares + 1e-6) - np.log(trained + 1e-6)

@@ -80,7 +80,8 @@ def confusion_of(labels: Labels, predicted: Labels) -> Counts:
 def f1_per_class(counts: Counts) -> NDArray[np.float64]:
     """(classes,); 0 where a class is neither true nor predicted."""
     both = counts.sum(axis=0) + counts.sum(axis=1)
-    return 2 * np.diag(counts) / np.maximum(both, 1)
+    scores: NDArray[np.float64] = 2 * np.diag(counts) / np.maximum(both, 1)
+    return scores
 
 
 # The scores of metrics.py again, but from counts: a bootstrap asks for them a thousand times.

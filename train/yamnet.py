@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tflite
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from magtkd_rt.errors import DataError
 from magtkd_rt.models.audio import AudioStudent
@@ -26,11 +27,13 @@ def _tensor(model: Any, graph: Any, index: int) -> NDArray[np.float32]:
     kinds = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}
     stored = np.frombuffer(raw.tobytes(), kinds[tensor.Type()]).reshape(shape).astype(np.float32)
     quantisation = tensor.Quantization()
-    scale, zero = quantisation.ScaleAsNumpy(), quantisation.ZeroPointAsNumpy()
+    scale: NDArray[np.float32] = quantisation.ScaleAsNumpy()
+    zero: NDArray[np.int64] = quantisation.ZeroPointAsNumpy()
     axis = [1] * len(shape)
     if len(scale) > 1:
         axis[quantisation.QuantizedDimension()] = len(scale)
-    return (stored - zero.reshape(axis)) * scale.reshape(axis)
+    shifted: NDArray[np.float32] = (stored - zero.reshape(axis)) * scale.reshape(axis)
+    return shifted
 
 
 def lift_yamnet(path: Path, student: AudioStudent) -> None:
@@ -60,5 +63,6 @@ def lift_yamnet(path: Path, student: AudioStudent) -> None:
         )
     with torch.no_grad():
         for layer, (weight, bias) in zip(student.backbone, convolutions, strict=True):
-            layer.conv.weight.copy_(torch.from_numpy(weight.copy()))
-            layer.conv.bias.copy_(torch.from_numpy(bias))
+            convolution = cast("nn.Conv2d", layer.conv)
+            convolution.weight.copy_(torch.from_numpy(weight.copy()))
+            cast("Tensor", convolution.bias).copy_(torch.from_numpy(bias))

@@ -31,9 +31,8 @@ def mel_filters(bands: int = _BANDS, low: float = 125.0, high: float = 7500.0) -
         return 1127.0 * torch.log1p(hertz / 700.0)
 
     bins = mel(torch.linspace(0, SAMPLE_RATE / 2, _FFT // 2 + 1, dtype=torch.float64))
-    edges = torch.linspace(
-        float(mel(torch.tensor(low))), float(mel(torch.tensor(high))), bands + 2, dtype=torch.float64
-    )
+    first, last = float(mel(torch.tensor(low))), float(mel(torch.tensor(high)))
+    edges = torch.linspace(first, last, bands + 2, dtype=torch.float64)
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     filters = torch.minimum(rising, falling).clamp(min=0)
@@ -57,6 +56,7 @@ class LogMel(nn.Module):
         self.filters: Tensor
 
     def forward(self, waveform: Tensor) -> Tensor:
+        """(b, samples) -> (b, frames, 64)."""
         spectrum = functional.conv1d(waveform.unsqueeze(1), self.basis, stride=_HOP)
         real, imaginary = spectrum.chunk(2, dim=1)  # (b, 257, frames) each
         magnitude = (real.square() + imaginary.square() + 1e-12).sqrt()

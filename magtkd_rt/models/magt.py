@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +94,8 @@ class AnchorGatedBlock(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(b, n, d) -> (b, h, n, d / h)."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        parts: Tensor = x.unflatten(2, (self.heads, -1))
+        return parts.transpose(1, 2)
 
     def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """(b, n, d) -> keys and values (b, h, n, d / h), which may be cached."""
@@ -131,7 +133,9 @@ class _Magt(nn.Module):
         super().__init__()
         self.config = config
         self.inputs = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(config.feature_size), nn.Linear(config.feature_size, config.size))
+            nn.Sequential(
+                nn.LayerNorm(config.feature_size), nn.Linear(config.feature_size, config.size)
+            )
             for _ in range(3)
         )
         self.missing = nn.Parameter(torch.randn(3, config.size) * 0.02)
@@ -218,7 +222,7 @@ class StreamingMagt(_Magt):
         values_out: list[Tensor] = []
 
         def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
-            layer = self.blocks[block]
+            layer = cast("AnchorGatedBlock", self.blocks[block])
             keys, values = layer.keys_values(source)
             keys = torch.cat([state.keys[:, block], keys], dim=2)
             values = torch.cat([state.values[:, block], values], dim=2)
@@ -239,7 +243,7 @@ class StreamingMagt(_Magt):
 
 
 class PaperMagt(_Magt):
-    """MAGT as published: attention over the whole dialogue, sinusoidal positions. Sees the future."""
+    """MAGT as published: attention over the whole dialogue, sinusoids. Sees the future."""
 
     def _positions(self, count: int) -> Tensor:
         """(n, d) sinusoids (Vaswani et al. 2017)."""
@@ -251,12 +255,10 @@ class PaperMagt(_Magt):
     def forward(self, features: Tensor, present: Tensor, speaker: Tensor) -> Tensor:
         """(b, n, m, f), (b, n, m), (b, n) -> (3, b, n, classes), main head first."""
         positions = self._positions(features.shape[1])
-        hidden = [
-            torch.where(present[:, None, None, :, i] > 0, 0.0, -torch.inf) for i in range(3)
-        ]
+        hidden = [torch.where(present[:, None, None, :, i] > 0, 0.0, -torch.inf) for i in range(3)]
 
         def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
-            layer = self.blocks[block]
+            layer = cast("AnchorGatedBlock", self.blocks[block])
             bias = hidden[_SOURCES[block]].expand(-1, layer.heads, anchor.shape[1], -1)
             scored: Tensor = layer(anchor, *layer.keys_values(source), bias)
             return scored

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
-torch = pytest.importorskip("torch")
-
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-from magtkd_rt.models.magt import (  # noqa: E402
+from magtkd_rt.models.magt import (
     MagtConfig,
     MagtState,
     PaperMagt,
@@ -18,7 +16,9 @@ from magtkd_rt.models.magt import (  # noqa: E402
 )
 
 
-def model_and_inputs(window: int, count: int, seed: int, batch: int = 2):
+def model_and_inputs(
+    window: int, count: int, seed: int, batch: int = 2
+) -> tuple[StreamingMagt, Tensor, Tensor, Tensor]:
     torch.manual_seed(seed)
     config = MagtConfig(feature_size=12, size=16, heads=2, feed_forward=24, window=window)
     magt = StreamingMagt(config).eval()
@@ -35,7 +35,9 @@ def model_and_inputs(window: int, count: int, seed: int, batch: int = 2):
     seed=st.integers(0, 10_000),
     data=st.data(),
 )
-def test_any_chunking_equals_the_full_pass(window, count, seed, data):
+def test_any_chunking_equals_the_full_pass(
+    window: int, count: int, seed: int, data: st.DataObject
+) -> None:
     magt, features, present, speaker = model_and_inputs(window, count, seed)
     with torch.no_grad():
         full = magt(features, present, speaker)
@@ -52,7 +54,7 @@ def test_any_chunking_equals_the_full_pass(window, count, seed, data):
     assert (torch.cat(pieces, dim=2) - full).abs().max() <= 1e-4
 
 
-def test_the_step_graph_is_one_step():
+def test_the_step_graph_is_one_step() -> None:
     magt, features, present, speaker = model_and_inputs(5, 9, 3)
     graph = StepGraph(magt)
     with torch.no_grad():
@@ -74,7 +76,7 @@ def test_the_step_graph_is_one_step():
             assert (logits - full[:, i]).abs().max() <= 1e-4
 
 
-def test_the_future_changes_nothing_and_the_window_ends():
+def test_the_future_changes_nothing_and_the_window_ends() -> None:
     magt, features, present, speaker = model_and_inputs(4, 12, 5)
     with torch.no_grad():
         before = magt(features, present, speaker)
@@ -90,7 +92,7 @@ def test_the_future_changes_nothing_and_the_window_ends():
         assert torch.allclose(before[:, :, 7:], moved[:, :, 7:], atol=1e-6)
 
 
-def test_what_stands_in_an_absent_modality_does_not_matter():
+def test_what_stands_in_an_absent_modality_does_not_matter() -> None:
     magt, features, present, speaker = model_and_inputs(6, 8, 7)
     noisy = torch.where(present[..., None] > 0, features, torch.randn_like(features) * 50)
     with torch.no_grad():
@@ -101,7 +103,7 @@ def test_what_stands_in_an_absent_modality_does_not_matter():
     assert torch.isfinite(nothing).all()
 
 
-def test_paper_mode_sees_the_future():
+def test_paper_mode_sees_the_future() -> None:
     torch.manual_seed(1)
     magt = PaperMagt(MagtConfig(feature_size=12, size=16, heads=2, feed_forward=24)).eval()
     features, present = torch.randn(1, 6, 3, 12), torch.ones(1, 6, 3)

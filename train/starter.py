@@ -1,0 +1,112 @@
+"""Recipe: the starter bundle, from the corpora to a measured bundle with its card.
+
+Stages in order; each goes on where an earlier run stopped, and reads what earlier stages left in
+the output folder: video, audio, text -> fusion -> export -> card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from magtkd_rt.bundle.store import Bundle, write_bundle
+from magtkd_rt.errors import DataError, InputError
+from magtkd_rt.train.audio import train_audio
+from magtkd_rt.train.banks import build_splits, label_shares
+from magtkd_rt.train.card import render
+from magtkd_rt.train.evaluate import evaluate, read_pairing
+from magtkd_rt.train.export import CORPORA, Trained, export_bundle
+from magtkd_rt.train.fusion import train_fusion
+from magtkd_rt.train.pairing import FACES
+from magtkd_rt.train.text import TextRecipe, train_text
+from magtkd_rt.train.video import train_video
+
+STAGES = ("video", "audio", "text", "fusion", "export", "card")
+NAME = "starter"
+
+
+def train_starter(
+    data: Path, out: Path, yamnet: Path | None = None, stages: Sequence[str] = STAGES
+) -> None:
+    """Train the starter bundle into `out / "starter"`.
+
+    Args:
+        data: folder with `meld`, `ravdess` and `fer2013`.
+        out: checkpoints, encoded corpora, graphs, the bundle and its evaluation go here.
+        yamnet: YAMNet's TFLite file; by default `models/yamnet.tflite` beside `data`.
+        stages: which to run, of :data:`STAGES`.
+
+    Raises:
+        DataError: a corpus or YAMNet is missing.
+        InputError: there is no such stage, or one needs an earlier one that has not been run.
+    """
+    unknown = set(stages) - set(STAGES)
+    if unknown:
+        raise InputError(
+            f"no stage {', '.join(sorted(unknown))}", remedy=f"choose of {', '.join(STAGES)}"
+        )
+    yamnet = yamnet or data.parent / "models" / "yamnet.tflite"
+    if not yamnet.exists():
+        raise DataError(f"YAMNet not found at {yamnet}", remedy="name its file with --yamnet FILE")
+    out.mkdir(parents=True, exist_ok=True)
+    if "video" in stages:
+        train_video(data, out)
+    if "audio" in stages:
+        train_audio(data, out, yamnet)
+    if "text" in stages:
+        train_text(data, out)
+    if "fusion" in stages or "export" in stages:
+        trained = fuse(data, out, yamnet)
+        if "export" in stages:
+            bundle = export_bundle(trained, data, out, name=NAME, card="")
+            _write_card(bundle, None)
+    if "card" in stages:
+        bundle = Bundle.load(out / NAME)
+        _write_card(bundle, evaluate(bundle.directory, data, out / "evaluation"))
+        Console().log(f"the bundle is in {out / NAME}, its evaluation in {out / 'evaluation'}")
+
+
+def fuse(data: Path, out: Path, yamnet: Path) -> Trained:
+    """Train the fusion both ways on the students that earlier stages left in `out`.
+
+    A finished stage trains nothing more: calling its recipe again only loads its best epoch.
+    """
+    for stage in ("video", "audio", "text"):
+        if not (out / stage / "best.pt").exists():
+            raise InputError(f"the stage {stage} has not been run", remedy="add it to --stages")
+    words, voice = train_text(data, out), train_audio(data, out, yamnet)
+    face = train_video(data, out)
+    splits = build_splits(data, out / "encoded", words, voice, face)
+    shares = label_shares(data)
+    streaming, paper = (
+        train_fusion(mode, splits["train"], splits["dev"], shares, out)
+        for mode in ("streaming", "paper")
+    )
+    return Trained(words, voice, face, streaming, paper, splits, shares)  # type: ignore[arg-type]
+
+
+def _write_card(bundle: Bundle, results: dict[str, Any] | None) -> None:
+    """Write the bundle again with its card; graphs stay as they are."""
+    manifest = bundle.manifest
+    exchange = read_pairing(bundle).exchange
+    facts = {
+        "data": "\n".join(f"| {c.name} | {c.licence} | {c.use} |" for c in CORPORA),
+        "max_tokens": manifest.preprocessing.text.max_tokens,
+        "spoiled": TextRecipe().spoiled,
+        "size": manifest.fusion.state[0].shape[1] * manifest.fusion.state[0].shape[3],
+        "heads": manifest.fusion.state[0].shape[1],
+        "window": manifest.fusion.window,
+        "faces": FACES,
+        "exchange": "; ".join(
+            f"{split}: "
+            + ", ".join(f"{kind} {share:.0%}" for kind, share in asdict(shares).items())
+            for split, shares in exchange.items()
+        ),
+    }
+    files: dict[str, bytes | Path] = {file: bundle.path(file) for file in manifest.files}
+    files[manifest.card] = render(facts, results).encode()
+    write_bundle(bundle.directory, manifest, files)
