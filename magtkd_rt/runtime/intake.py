@@ -10,7 +10,7 @@ from typing import Final
 from magtkd_rt.core.media import SAMPLE_RATE, AudioChunk
 from magtkd_rt.sources.base import Media
 
-MAX_PICTURES: Final = 16
+MAX_PICTURES: Final = 8
 """Pictures that may wait; a live source's oldest one gives way to a new one."""
 MAX_SOUND: Final = 30 * SAMPLE_RATE
 """Samples that may wait, all channels together; beyond it a live source's sound is lost."""

@@ -1,0 +1,152 @@
+"""From settings to a session's parts: opens the recording and loads every model, side by side."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from magtkd_rt import wire
+from magtkd_rt.asr.base import Transcriber
+from magtkd_rt.asr.select import select as select_asr
+from magtkd_rt.bundle.manifest import Manifest
+from magtkd_rt.bundle.store import Bundle
+from magtkd_rt.config import LiveConfig
+from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
+from magtkd_rt.engines.select import select as select_engine
+from magtkd_rt.errors import InputError
+from magtkd_rt.features.faces import FaceFinder
+from magtkd_rt.runtime.live import Setup
+from magtkd_rt.runtime.meter import Meter
+from magtkd_rt.runtime.recogniser import Recogniser
+from magtkd_rt.runtime.senses import Senses
+from magtkd_rt.runtime.status import Report
+from magtkd_rt.runtime.work import ModelWork
+from magtkd_rt.sources import FileSource, MediaInfo
+from magtkd_rt.vad import StreamingVad
+
+NOTICE: Final = (
+    "A machine analyses what is said here, voices and faces, for the expression they show; "
+    "it does not know what anybody feels. Nothing leaves this machine."
+)
+"""What those who are recorded should be told."""
+
+MAX_SPEAKERS: Final = 16
+"""Channels that may each be a speaker."""
+
+
+def open_recording(config: LiveConfig, path: Path) -> FileSource:
+    """Open a recording as a source.
+
+    Raises:
+        InputError: it cannot be opened, or has no sound, and so no speech.
+    """
+    source = FileSource(
+        path, fps=config.fps, channels_are_speakers=config.channels_are_speakers
+    )
+    if source.info.audio is None:
+        source.close()
+        raise InputError(
+            f"{path} holds no sound, so there is no speech to recognise",
+            remedy="give a recording with sound",
+        )
+    return source
+
+
+def assemble(
+    config: LiveConfig, media: MediaInfo, transcriber: Transcriber | None = None
+) -> Setup:
+    """Load all that a session needs.
+
+    Args:
+        config: the settings.
+        media: what its source brings.
+        transcriber: to be used instead of the one that the settings name.
+
+    Raises:
+        MagtkdError: the bundle, its engine, a detector or the transcriber cannot be had.
+    """
+    with ThreadPoolExecutor(4, thread_name_prefix="load") as pool:
+        asr = pool.submit(_transcriber, config, transcriber)
+        faces = pool.submit(FaceFinder) if media.video is not None else None
+        speech = pool.submit(StreamingVad, media.channels)
+        bundle = Bundle.load(config.bundle)
+        selected = select_engine(bundle, threads=config.threads)
+        recogniser = Recogniser(bundle, selected.engine)
+        transcriber, asr_reason = asr.result()
+        finder = faces.result() if faces is not None else None
+        detector = speech.result()
+    notes = [
+        Report("info", "asr", asr_reason),
+        Report("info", "engine", selected.reason),
+    ]
+    if finder is not None:
+        notes.append(Report("info", "faces", f"faces by {finder.detector.name}"))
+    manifest = bundle.manifest
+    meter = Meter()
+    return Setup(
+        session_id=new_session_id(),
+        config=session_config(
+            manifest,
+            channels=media.channels,
+            channels_are_speakers=config.channels_are_speakers,
+            transcribe=transcriber is not None,
+        ),
+        info=SessionInfo(
+            bundle=wire.BundleInfo(
+                name=manifest.name, sha256=bundle.sha256, licence=manifest.licence
+            ),
+            asr=wire.AsrInfo(name=transcriber.name if transcriber is not None else "none"),
+            engine=selected.engine.name,
+            sources=wire.SourceInfo(audio=media.audio, video=media.video),
+            notice=NOTICE,
+        ),
+        senses=Senses(detector, finder, media.channels, meter),
+        work=ModelWork(recogniser, transcriber),
+        notes=tuple(notes),
+        meter=meter,
+    )
+
+
+def _transcriber(
+    config: LiveConfig, given: Transcriber | None
+) -> tuple[Transcriber | None, str]:
+    if given is not None:
+        return given, f"words by {given.name}"
+    return select_asr(config.asr, config.whisper_model or None)
+
+
+def session_config(
+    manifest: Manifest, *, channels: int, channels_are_speakers: bool, transcribe: bool
+) -> SessionConfig:
+    """How the core decides with a bundle.
+
+    Raises:
+        InputError: there are more channels than can be speakers.
+    """
+    turns = manifest.preprocessing.text.context_turns
+    if channels > MAX_SPEAKERS:
+        raise InputError(
+            f"the recording has {channels} channels, at most {MAX_SPEAKERS} can be speakers",
+            remedy="leave --channels-are-speakers out, and they are mixed",
+        )
+    context = {} if turns is None else {"context_turns": turns + 1}
+    return SessionConfig(
+        segmenter=SegmenterConfig(),
+        labels=tuple(manifest.labels),
+        text_confidence_threshold=manifest.calibration.text_confidence_threshold,
+        abstain_threshold=manifest.calibration.abstain_threshold,
+        channels=channels,
+        channels_are_speakers=channels_are_speakers,
+        transcribe=transcribe,
+        max_channels=MAX_SPEAKERS,
+        max_faces=manifest.preprocessing.video.max_faces,
+        **context,
+    )
+
+
+def new_session_id() -> str:
+    """A name that no other session of this machine has: the time and some chance."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
