@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,22 +47,30 @@ _WHY_ABSENT: Final = {
 }
 
 
+class OutputConsole(Console):
+    """The standard output; where its reader has left, the program goes on without."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing any more, and let Python flush its buffer to nowhere."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class LineView:
     """Events as lines, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._broken = False
 
     def show(self, event: wire.Event) -> None:
-        """Print one event; once nobody reads any more, nothing happens."""
-        if self._broken:
-            return
-        try:
-            for line in describe(event):
-                self._console.print(line, soft_wrap=True)
-        except BrokenPipeError:
-            self._broken = True
+        """Print one event."""
+        for line in describe(event):
+            self._console.print(line, soft_wrap=True)
 
 
 @dataclass
@@ -200,8 +210,11 @@ def _result(result: wire.Emotion) -> RenderableType:
             moved = "" if part.contribution is None else f"moved it by {part.contribution:+.0%}"
             parts.add_row(Text("●", style="green"), modality, moved)
         else:
-            parts.add_row(Text("○", style="dim"), Text(modality, style="dim"), Text(
-                _WHY_ABSENT.get(part.reason, "absent"), style="dim"))
+            parts.add_row(
+                Text("○", style="dim"),
+                Text(modality, style="dim"),
+                Text(_WHY_ABSENT.get(part.reason, "absent"), style="dim"),
+            )
     total = f"{result.latency.total_ms:.0f} ms after the last sound"
     parts.add_row("", Text("latency", style="dim"), Text(total, style="dim"))
     columns = Table.grid(padding=(0, 3))

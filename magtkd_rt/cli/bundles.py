@@ -38,9 +38,7 @@ def show_bundle(name: str) -> None:
     graphs = Table("graph", "file", "precision", "size", "may differ by", box=None)
     for graph, said in manifest.graphs.items():
         size = bundle.path(said.file).stat().st_size / 1e6
-        graphs.add_row(
-            graph, said.file, said.precision, f"{size:.1f} MB", f"{said.tolerance:g}"
-        )
+        graphs.add_row(graph, said.file, said.precision, f"{size:.1f} MB", f"{said.tolerance:g}")
     console.print(graphs)
     selected = select(bundle)
     selected.engine.close()

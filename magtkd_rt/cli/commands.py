@@ -44,7 +44,7 @@ _Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")
 
 
 @app.callback()
-def magtkd(version: VersionFlag = False) -> None:  # noqa: ARG001  (acts in its callback)
+def magtkd(version: VersionFlag = False) -> None:
     """Emotion recognition for conversations, live: words, voice, face and context together."""
 
 

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.errors import InputError
@@ -21,6 +20,7 @@ from magtkd_rt.runtime.clock import MonotonicClock
 from magtkd_rt.runtime.journal import Journal
 from magtkd_rt.runtime.live import LiveSession, Sink
 from magtkd_rt.server import EventServer, Hub
+from magtkd_rt.view import LineView, OutputConsole, TerminalView
 
 INTERRUPTED = 130
 
@@ -38,7 +38,7 @@ def run_live(config: LiveConfig) -> None:
         )
     if config.jsonl is not None:
         _ask_to_overwrite(config.jsonl, config.yes)
-    asyncio.run(_run(config, config.input))
+    asyncio.run(live(config, config.input))
 
 
 def _ask_to_overwrite(path: Path, yes: bool) -> None:
@@ -47,7 +47,8 @@ def _ask_to_overwrite(path: Path, yes: bool) -> None:
         typer.confirm(f"{path} exists; write over it?", abort=True)
 
 
-async def _run(config: LiveConfig, recording: Path) -> None:
+async def live(config: LiveConfig, recording: Path) -> None:
+    """Hear a recording in this event loop, as `run_live` does."""
     interrupts = _Interrupts()
     async with AsyncExitStack() as stack:
         source = open_recording(config, recording)
@@ -83,9 +84,7 @@ async def _shown(
     config: LiveConfig, session: LiveSession, address: str, interrupts: _Interrupts
 ) -> AsyncIterator[Sink]:
     """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
-    from magtkd_rt.view import LineView, TerminalView
-
-    console = Console(highlight=False)
+    console = OutputConsole()
     if not (config.view and console.is_terminal):
         if address:
             print(f"magtkd: listening on {address}", file=sys.stderr, flush=True)

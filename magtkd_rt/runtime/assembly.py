@@ -43,9 +43,7 @@ def open_recording(config: LiveConfig, path: Path) -> FileSource:
     Raises:
         InputError: it cannot be opened, or has no sound, and so no speech.
     """
-    source = FileSource(
-        path, fps=config.fps, channels_are_speakers=config.channels_are_speakers
-    )
+    source = FileSource(path, fps=config.fps, channels_are_speakers=config.channels_are_speakers)
     if source.info.audio is None:
         source.close()
         raise InputError(
@@ -55,9 +53,7 @@ def open_recording(config: LiveConfig, path: Path) -> FileSource:
     return source
 
 
-def assemble(
-    config: LiveConfig, media: MediaInfo, transcriber: Transcriber | None = None
-) -> Setup:
+def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | None = None) -> Setup:
     """Load all that a session needs.
 
     Args:
@@ -110,9 +106,7 @@ def assemble(
     )
 
 
-def _transcriber(
-    config: LiveConfig, given: Transcriber | None
-) -> tuple[Transcriber | None, str]:
+def _transcriber(config: LiveConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:
     if given is not None:
         return given, f"words by {given.name}"
     return select_asr(config.asr, config.whisper_model or None)

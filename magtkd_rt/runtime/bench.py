@@ -27,7 +27,14 @@ LISTENING: Final = "magtkd: listening on "
 """How the line of `magtkd-live` begins that says: all is loaded, the recording begins."""
 
 WITHOUT_ASR: Final[tuple[Part, ...]] = (
-    "source", "vad", "faces", "core", "text", "audio", "video", "fusion"
+    "source",
+    "vad",
+    "faces",
+    "core",
+    "text",
+    "audio",
+    "video",
+    "fusion",
 )
 
 

@@ -53,9 +53,7 @@ class Executor:
         meter: counts the time of each kind of job.
     """
 
-    def __init__(
-        self, work: Work, deliver: Callable[[JobResult], None], meter: Meter
-    ) -> None:
+    def __init__(self, work: Work, deliver: Callable[[JobResult], None], meter: Meter) -> None:
         self.counters: Counter[str] = Counter()
         """Jobs that a full queue turned away: `jobs_words`, `jobs_models`."""
         self._deliver = deliver

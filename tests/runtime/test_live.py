@@ -132,7 +132,9 @@ async def test_real_time_and_fast_agree(work: ModelWork, tiny_bundle: Bundle) ->
 
 async def test_total_latency_counts_from_the_last_speech(work: ModelWork) -> None:
     clock = MonotonicClock()
-    (final,) = finals(await events_of(sound_of("##...", seconds=0.3), work, fast=False, clock=clock))
+    (final,) = finals(
+        await events_of(sound_of("##...", seconds=0.3), work, fast=False, clock=clock)
+    )
     # The hang-over passes in real time before the utterance is known to be over.
     assert final.latency.endpoint_ms == pytest.approx(16 * 32)
     assert final.latency.endpoint_ms <= final.latency.total_ms < final.latency.endpoint_ms + 400
@@ -156,9 +158,7 @@ async def test_pictures_end_an_utterance_whose_sound_stops(work: ModelWork) -> N
 
 
 @pytest.mark.parametrize("failing", [EncodeAudio, Fuse, Transcribe])
-async def test_a_job_that_fails_costs_its_part_only(
-    work: ModelWork, failing: type[Job]
-) -> None:
+async def test_a_job_that_fails_costs_its_part_only(work: ModelWork, failing: type[Job]) -> None:
     def fails(job: Job) -> object:
         if isinstance(job, failing):
             raise ValueError("out of\norder")
@@ -294,9 +294,7 @@ class Breaks(MemorySource):
 
 
 @pytest.mark.parametrize("error", [ValueError("bad\nblock"), InputError("gone", remedy="find it")])
-async def test_a_source_that_fails_loses_nothing_before(
-    work: ModelWork, error: Exception
-) -> None:
+async def test_a_source_that_fails_loses_nothing_before(work: ModelWork, error: Exception) -> None:
     events: list[wire.Event] = []
     session = LiveSession(Breaks(error), make_setup(work), clock=VirtualClock(), fast=True)
     with pytest.raises(InputError, match="bad block|gone"):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from magtkd_rt import wire
-from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
-from magtkd_rt.core.jobs import Transcribed
 from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, SeenFace, VideoFrame
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.executor import Work
