@@ -1,12 +1,12 @@
 """Every error the project raises on purpose. Each says what is wrong and how to mend it.
 
-    MagtkdError
-    ├── InputError       a recording, device or option that cannot be used
-    ├── DataError        a corpus that is missing or not as it should be
-    ├── BundleError      a bundle that is missing, damaged or of another version
-    ├── EngineError      a graph that cannot be run
-    ├── ExtraMissing     an optional part that is not installed
-    └── ServerError      the websocket server cannot start, or a client cannot reach one
+MagtkdError
+├── InputError       a recording, device or option that cannot be used
+├── DataError        a corpus that is missing or not as it should be
+├── BundleError      a bundle that is missing, damaged or of another version
+├── EngineError      a graph that cannot be run
+├── ExtraMissing     an optional part that is not installed
+└── ServerError      the websocket server cannot start, or a client cannot reach one
 """
 
 from __future__ import annotations

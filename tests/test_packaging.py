@@ -61,7 +61,7 @@ def _runtime_folders() -> list[Path]:
 
 def _pins() -> dict[str, Version]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = {}
+    pins: dict[str, Version] = {}
     for line in lines:
         if text := line.partition("#")[0].strip():
             name, version = text.split("==")

@@ -54,11 +54,7 @@ class StreamReader:
     def duration_ns(self) -> int | None:
         """How long the container says it lasts."""
         duration = self._container.duration
-        return (
-            None
-            if duration is None or duration <= 0
-            else duration * NANOSECONDS // av.time_base
-        )
+        return None if duration is None or duration <= 0 else duration * NANOSECONDS // av.time_base
 
     def frames(self) -> Iterator[Any]:
         """Yield decoded frames in order of presentation; damage costs packets, not the file."""
@@ -73,11 +69,7 @@ class StreamReader:
                 self._note(f"the {self._kind} ends early: {_reason(error)}")
                 packet = None
             try:
-                yield from (
-                    packet.decode()
-                    if packet
-                    else self.stream.codec_context.decode(None)
-                )
+                yield from (packet.decode() if packet else self.stream.codec_context.decode(None))
             except av.error.EOFError:
                 pass  # the container had already flushed the decoder
             except av.error.FFmpegError:
@@ -109,9 +101,7 @@ def open_container(path: Path) -> av.container.InputContainer:
         # Only plain files: a hostile playlist must not make us open addresses.
         return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except PermissionError as error:
-        raise InputError(
-            f"{path} may not be read", remedy="check its permissions"
-        ) from error
+        raise InputError(f"{path} may not be read", remedy="check its permissions") from error
     except (av.error.FFmpegError, UnicodeError) as error:
         raise InputError(
             f"{path} is not a media file, or is cut short before its index ({_reason(error)})",
@@ -132,12 +122,7 @@ def stamp_ns(frame: Any) -> int | None:
     """Presentation time of a frame in the file's own time base, or None where it has none."""
     if frame.pts is None or frame.time_base is None:
         return None
-    return int(
-        frame.pts
-        * frame.time_base.numerator
-        * NANOSECONDS
-        // frame.time_base.denominator
-    )
+    return int(frame.pts * frame.time_base.numerator * NANOSECONDS // frame.time_base.denominator)
 
 
 def _best(container: av.container.InputContainer, kind: Kind) -> Any:
@@ -145,15 +130,10 @@ def _best(container: av.container.InputContainer, kind: Kind) -> Any:
     disposition = av.stream.Disposition
     candidates = [
         stream
-        for stream in (
-            container.streams.audio if kind == "audio" else container.streams.video
-        )
-        if stream.codec_context is not None
-        and not stream.disposition & disposition.attached_pic
+        for stream in (container.streams.audio if kind == "audio" else container.streams.video)
+        if stream.codec_context is not None and not stream.disposition & disposition.attached_pic
     ]
-    defaults = [
-        stream for stream in candidates if stream.disposition & disposition.default
-    ]
+    defaults = [stream for stream in candidates if stream.disposition & disposition.default]
     return next(iter(defaults or candidates), None)
 
 

@@ -39,9 +39,7 @@ def video_frames(
     went_back = 0
     for frame in frames:
         stamp = stamp_ns(frame)
-        time_ns = (
-            stamp + correction_ns if stamp is not None else (last_ns or 0) + period_ns
-        )
+        time_ns = stamp + correction_ns if stamp is not None else (last_ns or 0) + period_ns
         if last_ns is not None and time_ns <= last_ns:
             went_back += 1
             if last_ns - time_ns < _RESTART_NS:
@@ -54,9 +52,7 @@ def video_frames(
             last_slot = slot
             yield VideoFrame(time_ns, _rgb(frame))
     if went_back:
-        note(
-            f"time stamps of the picture go back {went_back} times; it was joined there"
-        )
+        note(f"time stamps of the picture go back {went_back} times; it was joined there")
 
 
 def _rgb(frame: Any) -> NDArray[np.uint8]:
@@ -66,9 +62,7 @@ def _rgb(frame: Any) -> NDArray[np.uint8]:
         max(1, round(frame.width * scale)),
         max(1, round(frame.height * scale)),
     )
-    image: NDArray[np.uint8] = frame.to_ndarray(
-        format="rgb24", width=width, height=height
-    )
+    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height)
     # Telephones store portraits lying down and say by how much to turn them counterclockwise.
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image

@@ -20,9 +20,7 @@ _TOLERANCE_NS = 100_000_000
 count gives way."""
 
 
-def audio_chunks(
-    frames: Iterable[Any], split_channels: bool, note: Note
-) -> Iterator[AudioChunk]:
+def audio_chunks(frames: Iterable[Any], split_channels: bool, note: Note) -> Iterator[AudioChunk]:
     """Resample, mix or split, and cut into chunks of at most one window.
 
     Args:
@@ -37,9 +35,7 @@ def audio_chunks(
     for start, samples in _resampled(frames, note):
         channels = channels or samples.shape[0]
         rows = samples
-        if (
-            samples.shape[0] != channels
-        ):  # mixed, or the file changed its mind on the way
+        if samples.shape[0] != channels:  # mixed, or the file changed its mind on the way
             rows = samples.mean(axis=0, keepdims=True).repeat(channels, axis=0)
         rows = np.clip(np.nan_to_num(rows), -1.0, 1.0).astype(np.float32)
         for first in range(0, rows.shape[1], WINDOW):
@@ -76,9 +72,7 @@ class _Run:
             self.position += samples.shape[1]
 
 
-def _resampled(
-    frames: Iterable[Any], note: Note
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _resampled(frames: Iterable[Any], note: Note) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield start and float32 (channels, n) at 16 kHz."""
     run: _Run | None = None
     correction_ns = 0

@@ -19,9 +19,7 @@ class MemorySource:
     def __init__(self, media: Iterable[Media], *, name: str = "memory") -> None:
         self._media = sorted(media, key=arrival_ns)
         self._closed = False
-        channels = {
-            item.channel for item in self._media if isinstance(item, AudioChunk)
-        }
+        channels = {item.channel for item in self._media if isinstance(item, AudioChunk)}
         pictures = any(isinstance(item, VideoFrame) for item in self._media)
         self.info = MediaInfo(
             audio=name if channels else None,

@@ -28,15 +28,9 @@ class _Channel:
     """Index of the first sample not yet in a window, a multiple of WINDOW."""
     pending: NDArray[np.float32]
     """Sound after `position`, shorter than a window."""
-    context: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros(_CONTEXT, np.float32)
-    )
-    h: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((1, 1, _STATE), np.float32)
-    )
-    c: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((1, 1, _STATE), np.float32)
-    )
+    context: NDArray[np.float32] = field(default_factory=lambda: np.zeros(_CONTEXT, np.float32))
+    h: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1, _STATE), np.float32))
+    c: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1, _STATE), np.float32))
 
     @property
     def end(self) -> int:
@@ -74,9 +68,7 @@ class StreamingVad:
         hole = chunk.start - channel.end
         silence = np.zeros(max(0, hole), np.float32)
         fresh = chunk.samples[max(0, -hole) :]
-        return self._listen(
-            chunk.channel, np.concatenate([channel.pending, silence, fresh])
-        )
+        return self._listen(chunk.channel, np.concatenate([channel.pending, silence, fresh]))
 
     def flush(self, channel: int) -> HeardSound | None:
         """Fill the last window of a channel with silence; return it, or None if there is none."""
@@ -96,9 +88,7 @@ class StreamingVad:
         start = channel.position
         channel.position += len(whole)
         windows = whole.reshape(count, WINDOW)
-        speech = np.array(
-            [self._probability(channel, window) for window in windows], np.float32
-        )
+        speech = np.array([self._probability(channel, window) for window in windows], np.float32)
         return HeardSound(number, start, whole, speech)
 
     def _probability(self, channel: _Channel, window: NDArray[np.float32]) -> float:

@@ -113,7 +113,8 @@ def test_a_pickle_is_not_run(tiny_manifest: Manifest, tiny_files: Files, tmp_pat
     import io
 
     file = io.BytesIO()
-    np.savez(file, **{"text/a/in/input_ids": np.array([{"an": "object"}], dtype=object)})
+    arrays: dict[str, Any] = {"text/a/in/input_ids": np.array([{"an": "object"}], dtype=object)}
+    np.savez(file, **arrays)
     bundle = rewritten(tiny_manifest, tiny_files, file.getvalue(), tmp_path)
     with pytest.raises(BundleError, match="allow_pickle=False"):
         read_golden(bundle)

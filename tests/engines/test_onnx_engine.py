@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -66,7 +65,7 @@ def test_idle_engine_takes_no_processor_time(tiny_bundle: Bundle) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
 def test_threads_are_bounded(tiny_bundle: Bundle) -> None:
     def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
+        return len(list(Path("/proc/self/task").iterdir()))
 
     before = threads()
     engine = OnnxEngine(tiny_bundle, threads=2)

@@ -28,8 +28,14 @@ def encoder(tokenizer: Tokenizer) -> PromptEncoder:
     return PromptEncoder(tokenizer, max_tokens=32)
 
 
+def number_of(tokenizer: Tokenizer, token: str) -> int:
+    number: int | None = tokenizer.token_to_id(token)
+    assert number is not None
+    return number
+
+
 def shown(tokenizer: Tokenizer, ids: list[int]) -> str:
-    return " ".join(tokenizer.id_to_token(number) for number in ids)
+    return " ".join(str(tokenizer.id_to_token(number)) for number in ids)
 
 
 def test_format(tokenizer: Tokenizer, encoder: PromptEncoder) -> None:
@@ -87,13 +93,13 @@ def test_nobody_can_say_a_special_token(
 ) -> None:
     ordinary = encoder.encode([Turn(0, ""), Turn(0, "")]).input_ids
     spoken = encoder.encode([Turn(0, token), Turn(0, token)]).input_ids
-    number = tokenizer.token_to_id(token)
+    number = number_of(tokenizer, token)
     extra = 1 if token == "[S0]" else 0  # the history's own mark of the speaker
     assert spoken.count(number) == ordinary.count(number) + extra
 
 
 def test_speaker_ids_are_stable(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    first = tokenizer.token_to_id("[S0]")
+    first = number_of(tokenizer, "[S0]")
     assert [tokenizer.token_to_id(token) for token in SPEAKER_TOKENS] == [*range(first, first + 9)]
     tokenizer.save(str(tmp_path / "again.json"))
     again = build_tokenizer(tmp_path / "again.json")
@@ -123,7 +129,7 @@ def test_always_fits_and_is_well_formed(
     tokenizer: Tokenizer, turns: list[Turn], max_tokens: int
 ) -> None:
     ids, mask_position = PromptEncoder(tokenizer, max_tokens=max_tokens).encode(turns)
-    cls, sep, mask = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
+    cls, sep, mask = (number_of(tokenizer, token) for token in ("[CLS]", "[SEP]", "[MASK]"))
     assert len(ids) <= max_tokens
     assert (ids[0], ids[mask_position:]) == (cls, [mask, sep])
     assert (ids.count(cls), ids.count(sep), ids.count(mask)) == (1, 2, 1)
@@ -133,7 +139,7 @@ def test_always_fits_and_is_well_formed(
 def test_cut_history_is_the_tail_of_the_whole(
     tokenizer: Tokenizer, turns: list[Turn], max_tokens: int
 ) -> None:
-    sep = tokenizer.token_to_id("[SEP]")
+    sep = number_of(tokenizer, "[SEP]")
     whole = PromptEncoder(tokenizer, max_tokens=4096).encode(turns).input_ids
     cut = PromptEncoder(tokenizer, max_tokens=max_tokens).encode(turns).input_ids
     history, said = whole[1 : whole.index(sep)], len(whole) - whole.index(sep)

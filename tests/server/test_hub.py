@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def drain(subscription: Subscription) -> list[Any]:
     """Everything that can be had without waiting."""
-    messages = []
+    messages: list[Any] = []
     while True:
         step = asyncio.ensure_future(subscription.next())
         await asyncio.sleep(0)

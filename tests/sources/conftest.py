@@ -12,6 +12,4 @@ import pytest
 @pytest.fixture(scope="session")
 def recordings() -> SimpleNamespace:
     """The functions of recordings.py beside this file."""
-    return SimpleNamespace(
-        **runpy.run_path(str(Path(__file__).with_name("recordings.py")))
-    )
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("recordings.py"))))

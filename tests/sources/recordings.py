@@ -36,7 +36,7 @@ def write_movie(
     sound_at: Sequence[float] = (),
     size: tuple[int, int] = (64, 48),
 ) -> Path:
-    """Write pictures (left half red, right half blue) and blocks of 0.1 s of tone at these seconds."""
+    """Write pictures (left red, right blue) and blocks of 0.1 s of tone at these seconds."""
     width, height = size
     image = np.zeros((height, width, 3), np.uint8)
     image[:, : width // 2, 0] = 255
@@ -54,9 +54,7 @@ def write_movie(
             container.mux(video.encode(frame))
         for second in sound_at:
             block = np.round(tone(500, 0.1, 16000) * 32767).astype(np.int16)
-            sound = av.AudioFrame.from_ndarray(
-                block[np.newaxis], format="s16", layout="mono"
-            )
+            sound = av.AudioFrame.from_ndarray(block[np.newaxis], format="s16", layout="mono")
             sound.sample_rate = 16000
             sound.pts, sound.time_base = round(second * 16000), Fraction(1, 16000)
             container.mux(audio.encode(sound))
@@ -75,13 +73,9 @@ def with_cover_art(flac: Path, target: Path) -> Path:
     )
     mime = b"image/png"
     block = (3).to_bytes(4, "big") + len(mime).to_bytes(4, "big") + mime + bytes(4)
-    block += (
-        b"".join(number.to_bytes(4, "big") for number in (1, 1, 24, 0, len(png))) + png
-    )
+    block += b"".join(number.to_bytes(4, "big") for number in (1, 1, 24, 0, len(png))) + png
     picture = bytes([6]) + len(block).to_bytes(3, "big") + block
-    target.write_bytes(
-        b"fLaC" + bytes([header[0] & 0x7F]) + header[1:] + picture + content[42:]
-    )
+    target.write_bytes(b"fLaC" + bytes([header[0] & 0x7F]) + header[1:] + picture + content[42:])
     return target
 
 
@@ -90,8 +84,6 @@ def turned_by_90(movie: Path, target: Path) -> Path:
     content = bytearray(movie.read_bytes())
     matrix = content.index(b"tkhd") + 4 + 40
     turned = [0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000]
-    content[matrix : matrix + 36] = b"".join(
-        n.to_bytes(4, "big", signed=True) for n in turned
-    )
+    content[matrix : matrix + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in turned)
     target.write_bytes(content)
     return target

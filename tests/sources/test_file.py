@@ -48,9 +48,7 @@ def test_talking_head_gives_sound_and_picture(shared: Path) -> None:
 def test_the_later_stream_keeps_its_distance(shared: Path) -> None:
     chunks, frames = _read(FileSource(shared / "media/video/face_noface.mov"))
     assert frames[0].time_ns == 0
-    assert (
-        chunks[0].start == 107164 * 16000 // 44100
-    )  # the sound's start in the file's index
+    assert chunks[0].start == 107164 * 16000 // 44100  # the sound's start in the file's index
 
 
 def test_both_streams_move_to_zero_together(tmp_path: Path, recordings: Any) -> None:
@@ -63,29 +61,19 @@ def test_both_streams_move_to_zero_together(tmp_path: Path, recordings: Any) -> 
     assert (frames[0].time_ns, chunks[0].start) == (0, 8000)
 
 
-def test_sound_of_8_khz_stereo_is_averaged_and_resampled(
-    tmp_path: Path, recordings: Any
-) -> None:
+def test_sound_of_8_khz_stereo_is_averaged_and_resampled(tmp_path: Path, recordings: Any) -> None:
     left, right = recordings.tone(440, 1.0, 8000), recordings.tone(1000, 1.0, 8000)
     stereo = np.stack([left, right], axis=1)
-    chunks, _ = _read(
-        FileSource(recordings.write_wav(tmp_path / "a.wav", stereo, 8000))
-    )
+    chunks, _ = _read(FileSource(recordings.write_wav(tmp_path / "a.wav", stereo, 8000)))
     sound = _joined(chunks)
     assert abs(len(sound) - 16000) <= 2
-    expected = (
-        recordings.tone(440, 1.0, 16000) + recordings.tone(1000, 1.0, 16000)
-    ) / 2
+    expected = (recordings.tone(440, 1.0, 16000) + recordings.tone(1000, 1.0, 16000)) / 2
     inner = slice(400, 15600)
     assert np.abs(sound[: len(expected)][inner] - expected[inner]).max() < 2e-3
 
 
-def test_each_channel_may_be_a_speaker(
-    shared: Path, tmp_path: Path, recordings: Any
-) -> None:
-    source = FileSource(
-        shared / "media/speech/stereo_diarization.wav", channels_are_speakers=True
-    )
+def test_each_channel_may_be_a_speaker(shared: Path, tmp_path: Path, recordings: Any) -> None:
+    source = FileSource(shared / "media/speech/stereo_diarization.wav", channels_are_speakers=True)
     chunks, _ = _read(source)
     left, right = _joined(chunks, 0), _joined(chunks, 1)
     assert source.info.channels == 2
@@ -93,18 +81,12 @@ def test_each_channel_may_be_a_speaker(
     assert np.abs(left - right).max() > 0.1
     mixed, _ = _read(FileSource(shared / "media/speech/stereo_diarization.wav"))
     np.testing.assert_allclose(_joined(mixed), (left + right) / 2, atol=1e-6)
-    three = recordings.write_wav(
-        tmp_path / "3.wav", np.zeros((800, 3), np.float32), 16000
-    )
+    three = recordings.write_wav(tmp_path / "3.wav", np.zeros((800, 3), np.float32), 16000)
     assert FileSource(three, channels_are_speakers=True).info.channels == 3
 
 
-def test_what_16_khz_cannot_hold_does_not_fold_back(
-    tmp_path: Path, recordings: Any
-) -> None:
-    high = recordings.write_wav(
-        tmp_path / "h.wav", recordings.tone(11000, 1.0, 48000), 48000
-    )
+def test_what_16_khz_cannot_hold_does_not_fold_back(tmp_path: Path, recordings: Any) -> None:
+    high = recordings.write_wav(tmp_path / "h.wav", recordings.tone(11000, 1.0, 48000), 48000)
     chunks, _ = _read(FileSource(high))
     assert np.abs(_joined(chunks)[500:-500]).max() < 1e-3
 
@@ -112,15 +94,11 @@ def test_what_16_khz_cannot_hold_does_not_fold_back(
 def test_resampling_keeps_the_instant(tmp_path: Path, recordings: Any) -> None:
     click = np.zeros(88200, np.float32)
     click[44100] = 0.9
-    chunks, _ = _read(
-        FileSource(recordings.write_wav(tmp_path / "c.wav", click, 44100))
-    )
+    chunks, _ = _read(FileSource(recordings.write_wav(tmp_path / "c.wav", click, 44100)))
     assert abs(int(np.abs(_joined(chunks)).argmax()) - 16000) <= 1
 
 
-def test_variable_frame_rate_is_thinned_by_time(
-    tmp_path: Path, recordings: Any
-) -> None:
+def test_variable_frame_rate_is_thinned_by_time(tmp_path: Path, recordings: Any) -> None:
     times = [0.0, 0.01, 0.02, 0.05, 0.3, 0.31, 1.0, 1.04, 1.08, 1.12, 1.16]
     movie = recordings.write_movie(tmp_path / "v.mkv", pictures_at=times)
     _, frames = _read(FileSource(movie, fps=10))
@@ -130,9 +108,7 @@ def test_variable_frame_rate_is_thinned_by_time(
 
 
 def test_pictures_are_rgb_upright_and_not_huge(tmp_path: Path, recordings: Any) -> None:
-    movie = recordings.write_movie(
-        tmp_path / "a.mp4", pictures_at=[0.0, 0.1], size=(1920, 1080)
-    )
+    movie = recordings.write_movie(tmp_path / "a.mp4", pictures_at=[0.0, 0.1], size=(1920, 1080))
     _, frames = _read(FileSource(movie))
     image = frames[0].image
     assert image.shape == (720, 1280, 3)
@@ -141,9 +117,7 @@ def test_pictures_are_rgb_upright_and_not_huge(tmp_path: Path, recordings: Any) 
     _, frames = _read(FileSource(turned))
     image = frames[0].image
     assert image.shape == (1280, 720, 3)
-    assert (
-        image[100, 360, 0] > 200 and image[100, 360, 2] < 60
-    )  # the left went to the top
+    assert image[100, 360, 0] > 200 and image[100, 360, 2] < 60  # the left went to the top
 
 
 def test_cover_art_is_no_picture(shared: Path, tmp_path: Path, recordings: Any) -> None:
@@ -155,12 +129,8 @@ def test_cover_art_is_no_picture(shared: Path, tmp_path: Path, recordings: Any) 
     assert len(_joined(chunks)) == 33520
 
 
-def test_long_holes_are_bounded_and_short_ones_stay(
-    tmp_path: Path, recordings: Any
-) -> None:
-    movie = recordings.write_movie(
-        tmp_path / "hole.mkv", sound_at=[0.0, 0.1, 2.0, 5000.0, 5000.1]
-    )
+def test_long_holes_are_bounded_and_short_ones_stay(tmp_path: Path, recordings: Any) -> None:
+    movie = recordings.write_movie(tmp_path / "hole.mkv", sound_at=[0.0, 0.1, 2.0, 5000.0, 5000.1])
     source = FileSource(movie)
     chunks, _ = _read(source)
     starts = [chunk.start for chunk in chunks]
@@ -170,9 +140,7 @@ def test_long_holes_are_bounded_and_short_ones_stay(
 
 
 @pytest.mark.parametrize("name", ["speech/librivox_0870.wav", "speech/jfk.flac"])
-def test_truncated_sound_gives_what_is_there(
-    shared: Path, tmp_path: Path, name: str
-) -> None:
+def test_truncated_sound_gives_what_is_there(shared: Path, tmp_path: Path, name: str) -> None:
     content = (shared / "media" / name).read_bytes()
     cut = tmp_path / Path(name).name
     cut.write_bytes(content[: len(content) // 2])
@@ -181,26 +149,20 @@ def test_truncated_sound_gives_what_is_there(
     whole, _ = _read(FileSource(shared / "media" / name))
     part = _joined(chunks)
     assert 0.4 < len(part) / len(_joined(whole)) < 0.6
-    np.testing.assert_allclose(
-        part[:-4000], _joined(whole)[: len(part) - 4000], atol=1e-6
-    )
+    np.testing.assert_allclose(part[:-4000], _joined(whole)[: len(part) - 4000], atol=1e-6)
     assert any("cut short" in problem for problem in source.problems)
 
 
 def test_a_truncated_movie_gives_what_is_there(tmp_path: Path, recordings: Any) -> None:
     times = [step / 10 for step in range(50)]
-    movie = recordings.write_movie(
-        tmp_path / "m.mkv", pictures_at=times, sound_at=times
-    )
+    movie = recordings.write_movie(tmp_path / "m.mkv", pictures_at=times, sound_at=times)
     content = movie.read_bytes()
     movie.write_bytes(content[: len(content) // 2])
     source = FileSource(movie)
     chunks, frames = _read(source)
     assert 1.5 < chunks[-1].end / 16000 < 3.5
     assert 1.5 < frames[-1].time_ns / 1e9 < 3.5
-    assert any(
-        "says 5.0 s: it may be cut short" in problem for problem in source.problems
-    )
+    assert any("says 5.0 s: it may be cut short" in problem for problem in source.problems)
 
 
 def test_damage_in_the_middle_is_not_fatal(shared: Path, tmp_path: Path) -> None:
@@ -226,9 +188,7 @@ def test_no_sound_is_said(tmp_path: Path, recordings: Any) -> None:
     assert "no sound" in source.problems[0]
 
 
-def test_what_cannot_be_used_gets_one_line(
-    shared: Path, tmp_path: Path, recordings: Any
-) -> None:
+def test_what_cannot_be_used_gets_one_line(shared: Path, tmp_path: Path, recordings: Any) -> None:
     empty = tmp_path / "empty.wav"
     empty.touch()
     text = tmp_path / "text.mp4"
@@ -246,9 +206,7 @@ def test_what_cannot_be_used_gets_one_line(
         text: "not a media file",
         headless: "not a media file, or is cut short",
         subtitles: "neither sound nor picture",
-        recordings.write_wav(
-            tmp_path / "zero.wav", np.zeros(0, np.float32), 16000
-        ): "neither",
+        recordings.write_wav(tmp_path / "zero.wav", np.zeros(0, np.float32), 16000): "neither",
     }
     for path, problem in bad.items():
         with pytest.raises(Exception, match=problem) as caught:

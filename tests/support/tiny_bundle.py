@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.parser
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -102,7 +104,7 @@ _TINY_GRAPHS = {
 
 def _tiny_graph(name: str) -> bytes:
     random = np.random.default_rng(7)
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "frequencies": np.linspace(0.1, 3.0, 8, dtype=np.float32),
         "classify": random.standard_normal((8, 7), dtype=np.float32),
         "project": random.standard_normal((48, 8), dtype=np.float32) / 255,

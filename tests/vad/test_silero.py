@@ -16,9 +16,7 @@ from magtkd_rt.vad.silero import MAX_GAP, StreamingVad
 
 def _sound(path: Path) -> NDArray[np.float32]:
     chunks = FileSource(path).media()
-    return np.concatenate(
-        [chunk.samples for chunk in chunks if isinstance(chunk, AudioChunk)]
-    )
+    return np.concatenate([chunk.samples for chunk in chunks if isinstance(chunk, AudioChunk)])
 
 
 def _stream(
@@ -52,9 +50,7 @@ def test_stream_equals_faster_whispers_batch(shared: Path) -> None:
     samples, speech = _join(_stream(StreamingVad(), padded, [700]))
     np.testing.assert_array_equal(samples, padded)
     np.testing.assert_allclose(speech, batch, atol=2e-5)
-    assert (
-        speech[: 6 * 16000 // WINDOW].max() < 0.5 < speech[8 * 16000 // WINDOW :].mean()
-    )
+    assert speech[: 6 * 16000 // WINDOW].max() < 0.5 < speech[8 * 16000 // WINDOW :].mean()
 
 
 def test_chunking_changes_nothing(shared: Path) -> None:
@@ -86,9 +82,7 @@ def test_holes_become_silence_and_overlap_is_left_out() -> None:
     assert (second.start, len(second.speech)) == (WINDOW, 3)
     np.testing.assert_array_equal(second.samples[: 2 * WINDOW], 0)
     assert vad.push(AudioChunk(0, 0, one)) is None
-    third = vad.push(
-        AudioChunk(0, 4 * WINDOW - 100, np.full(WINDOW + 100, 0.5, np.float32))
-    )
+    third = vad.push(AudioChunk(0, 4 * WINDOW - 100, np.full(WINDOW + 100, 0.5, np.float32)))
     assert third is not None
     assert third.start == 4 * WINDOW
     np.testing.assert_array_equal(third.samples, np.float32(0.5))
@@ -105,15 +99,11 @@ def test_after_a_very_long_hole_it_starts_anew() -> None:
 
 
 def test_channels_keep_their_own_state(shared: Path) -> None:
-    source = FileSource(
-        shared / "media/speech/stereo_diarization.wav", channels_are_speakers=True
-    )
+    source = FileSource(shared / "media/speech/stereo_diarization.wav", channels_are_speakers=True)
     together, alone = StreamingVad(2), StreamingVad(2)
     chunks = [item for item in source.media() if isinstance(item, AudioChunk)]
     mixed = [heard for chunk in chunks if (heard := together.push(chunk))]
-    right = [
-        heard for chunk in chunks if chunk.channel == 1 and (heard := alone.push(chunk))
-    ]
+    right = [heard for chunk in chunks if chunk.channel == 1 and (heard := alone.push(chunk))]
     np.testing.assert_array_equal(
         _join([part for part in mixed if part.channel == 1])[1], _join(right)[1]
     )
