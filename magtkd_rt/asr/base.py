@@ -1,0 +1,50 @@
+"""What the runtime expects of a transcriber, whatever is behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from magtkd_rt.core.jobs import Transcribed
+from magtkd_rt.core.media import AudioChunk
+
+
+class TranscriberStream(Protocol):
+    """One utterance on its way to words. Used by one thread at a time."""
+
+    def feed(self, sound: AudioChunk) -> Transcribed | None:
+        """Take the utterance's next sound; return the words so far, or None for nothing new.
+
+        Chunks are gapless and in order; the start of the first one dates the words.
+        """
+        ...
+
+    def finish(self) -> Transcribed:
+        """Return the final words, and end. Called at most once."""
+        ...
+
+    def close(self) -> None:
+        """End without a result. May be called after `finish`, and twice."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Opens a stream per utterance; several may be open at once.
+
+    Attributes:
+        name: what listens, for the wire.
+    """
+
+    name: str
+
+    def open(self, utterance_id: str) -> TranscriberStream:
+        """Begin an utterance."""
+        ...
+
+    def close(self) -> None:
+        """Free the model. Streams must not be used any more."""
+        ...
+
+
+def nothing_heard(language: str) -> Transcribed:
+    """The final result of an utterance without words."""
+    return Transcribed("", (), confidence=0.0, language=language, final=True)

@@ -1,0 +1,207 @@
+"""pocketsphinx: real words offline, decoded while the sound arrives. English, 16 kHz."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+import numpy as np
+import pocketsphinx
+from numpy.typing import NDArray
+
+from magtkd_rt.asr.base import nothing_heard
+from magtkd_rt.asr.pocketsphinx_confidence import Segment, text_confidence
+from magtkd_rt.core.jobs import Transcribed, Word
+from magtkd_rt.core.media import SAMPLE_RATE, AudioChunk
+
+_LANGUAGE = "en"
+_FRAME = SAMPLE_RATE // 100
+"""Samples that one acoustic frame advances."""
+
+_ANALYSIS = 410
+"""Samples that one acoustic frame looks at."""
+
+_PARTIAL_EVERY = SAMPLE_RATE // 4
+
+_LEARN = 2 * SAMPLE_RATE
+"""Samples of an utterance from which its cepstral mean is learnt before decoding begins."""
+
+_PRIOR_FRAMES = 50
+"""Weight of the model's own cepstral mean beside the utterance's."""
+
+_CMN_WINDOW = 500
+"""Frames that pocketsphinx counts for a mean that was set (CMN_WIN in its cmn.h)."""
+
+_IDLE_DECODERS = 2
+"""Decoders kept for the next utterances; each takes some 80 MB and 0.4 s to load."""
+
+
+class PocketsphinxTranscriber:
+    """Opens streams on a small pool of decoders; an utterance's result depends on it alone."""
+
+    name = "pocketsphinx"
+
+    def __init__(self) -> None:
+        self._idle: list[Decoder] = [Decoder()]
+        self._lock = threading.Lock()
+
+    def open(self, utterance_id: str) -> PocketsphinxStream:  # noqa: ARG002
+        """Begin an utterance; loads another decoder if all are busy."""
+        with self._lock:
+            decoder = self._idle.pop() if self._idle else None
+        return PocketsphinxStream(decoder or Decoder(), self._give_back)
+
+    def close(self) -> None:
+        """Free the idle decoders."""
+        with self._lock:
+            self._idle.clear()
+
+    def _give_back(self, decoder: Decoder) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE_DECODERS:
+                self._idle.append(decoder)
+
+
+class Decoder:
+    """A pocketsphinx decoder that forgets everything between utterances.
+
+    The mean of the cepstra, which is to be subtracted, differs from one microphone to the next
+    by more than the words do. pocketsphinx would carry it over from whatever it heard before;
+    here it is learnt from the utterance's own beginning, which measured far better than the
+    model's default (docs/transcription.md).
+    """
+
+    def __init__(self) -> None:
+        # The second, flat pass is off: it costs time after the last sound and measured no gain.
+        self.engine: Any = pocketsphinx.Decoder(
+            samprate=SAMPLE_RATE, loglevel="FATAL", fwdflat=False
+        )
+        self._default = self.engine.get_cmn(False)
+
+    def begin(self, pcm: bytes) -> None:
+        """Start an utterance, given its first sound as int16 bytes, and decode that."""
+        self.engine.set_cmn(self._default)
+        self.engine.start_utt()
+        self.engine.process_raw(pcm, True, False)
+        frames = (len(pcm) // 2 - _ANALYSIS) // _FRAME + 1
+        blended = _vector(self.engine.get_cmn(True))
+        self.engine.end_utt()
+        if frames > 0:
+            # pocketsphinx blends what it heard with 500 frames of its default; weigh that anew.
+            default = _vector(self._default)
+            total = blended * (_CMN_WINDOW + frames) - default * _CMN_WINDOW
+            mean = (total + default * _PRIOR_FRAMES) / (frames + _PRIOR_FRAMES)
+            self.engine.set_cmn(",".join(f"{value:.4f}" for value in mean))
+        self.engine.start_utt()
+        self.decode(pcm)
+
+    def decode(self, pcm: bytes) -> None:
+        """Decode the next sound."""
+        self.engine.process_raw(pcm, False, False)
+
+    def text(self) -> str:
+        """The best words so far."""
+        hypothesis = self.engine.hyp()
+        return hypothesis.hypstr if hypothesis is not None else ""
+
+    def end(self) -> list[Segment]:
+        """End the utterance; return the best path."""
+        self.engine.end_utt()
+        if self.engine.hyp() is None:
+            return []
+        return [
+            Segment(part.word, part.start_frame, part.end_frame, part.prob, part.ascore)
+            for part in self.engine.seg()
+        ]
+
+
+class PocketsphinxStream:
+    """One utterance of a `PocketsphinxTranscriber`."""
+
+    def __init__(self, decoder: Decoder, give_back: Any) -> None:
+        self._decoder: Decoder | None = decoder
+        self._give_back = give_back
+        self._start: int | None = None
+        self._beginning: list[NDArray[np.float32]] | None = []
+        self._learnt = 0
+        self._since_partial = 0
+        self._partial = ""
+
+    def feed(self, sound: AudioChunk) -> Transcribed | None:
+        """Decode; return a partial text when it changed.
+
+        A partial has neither words nor a confidence: pocketsphinx judges them at the end only.
+        """
+        decoder = self._open_decoder()
+        self._start = sound.start if self._start is None else self._start
+        if self._beginning is not None:
+            self._beginning.append(sound.samples)
+            self._learnt += len(sound.samples)
+            if self._learnt < _LEARN:
+                return None
+            self._begin(decoder)
+        else:
+            decoder.decode(_pcm(sound.samples))
+        self._since_partial += len(sound.samples)
+        if self._since_partial < _PARTIAL_EVERY:
+            return None
+        self._since_partial = 0
+        text = decoder.text()
+        if text == self._partial:
+            return None
+        self._partial = text
+        return Transcribed(text, None, confidence=0.0, language=_LANGUAGE, final=False)
+
+    def finish(self) -> Transcribed:
+        """Return the words with their times and confidences."""
+        decoder = self._open_decoder()
+        if self._start is None:
+            self.close()
+            return nothing_heard(_LANGUAGE)
+        if self._beginning is not None:
+            self._begin(decoder)
+        segments = decoder.end()
+        self._return_decoder()
+        spoken = [segment for segment in segments if segment.is_word]
+        if not spoken:
+            return nothing_heard(_LANGUAGE)
+        words = tuple(self._word(segment) for segment in spoken)
+        text = " ".join(word.text for word in words)
+        return Transcribed(text, words, text_confidence(segments), language=_LANGUAGE, final=True)
+
+    def close(self) -> None:
+        """Give the decoder back."""
+        if self._decoder is not None:
+            if self._start is not None and self._beginning is None:
+                self._decoder.end()
+            self._return_decoder()
+
+    def _begin(self, decoder: Decoder) -> None:
+        assert self._beginning is not None
+        decoder.begin(_pcm(np.concatenate(self._beginning)))
+        self._beginning = None
+
+    def _open_decoder(self) -> Decoder:
+        if self._decoder is None:
+            raise ValueError("this utterance has ended")
+        return self._decoder
+
+    def _return_decoder(self) -> None:
+        decoder, self._decoder = self._decoder, None
+        self._give_back(decoder)
+
+    def _word(self, segment: Segment) -> Word:
+        start = (self._start or 0) + segment.start_frame * _FRAME
+        end = (self._start or 0) + (segment.end_frame + 1) * _FRAME
+        # "read(2)" is another way to pronounce "read".
+        text = re.sub(r"\(\d+\)$", "", segment.word)
+        return Word(text, start, end, confidence=min(1.0, max(0.0, segment.posterior)))
+
+
+def _pcm(samples: NDArray[np.float32]) -> bytes:
+    return (np.clip(samples, -1.0, 1.0) * 32767).astype(np.int16).tobytes()
+
+
+def _vector(means: str) -> NDArray[np.float64]:
+    return np.array([float(value) for value in means.split(",")])
