@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from recorded import Ran, write_wav
+from recorded import Ran, write_wav  # type: ignore[import-not-found]
 
 from magtkd_rt.bundle.store import Bundle
 
@@ -271,7 +271,7 @@ def test_training_without_torch_names_the_extra(
 
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else found(name)
+        importlib.util, "find_spec", lambda name: None if name == "torch" else found(name)
     )
     for command in (["train", "starter"], ["eval"]):
         ran = run_program("magtkd", *command, "--data", tmp_path, "--out", tmp_path)

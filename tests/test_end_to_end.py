@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from recorded import write_wav
+from recorded import write_wav  # type: ignore[import-not-found]
 
 from magtkd_rt import wire
 from magtkd_rt.asr.pocketsphinx import PocketsphinxTranscriber
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.cli.session import live
 from magtkd_rt.clients import subscribe
+from magtkd_rt.clients.subscriber import ServerUnavailable
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.runtime.assembly import assemble, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock
@@ -54,17 +56,11 @@ async def watched(config: LiveConfig) -> list[wire.Event]:
                     assert not isinstance(update, wire.Snapshot)
                     events.append(update)
             break
-        except wire_errors():
+        except ServerUnavailable:
             assert not running.done(), running.exception()
             await asyncio.sleep(0.02)
     await running
     return events
-
-
-def wire_errors() -> type[Exception]:
-    from magtkd_rt.clients.subscriber import ServerUnavailable
-
-    return ServerUnavailable
 
 
 async def heard(
@@ -180,7 +176,8 @@ def white_noise() -> NDArray[np.float64]:
 
 def mains_hum() -> NDArray[np.float64]:
     time = _time()
-    return sum(0.2 / n * np.sin(2 * np.pi * 50 * n * time) for n in (1, 2, 3, 5))
+    partials = [0.2 / n * np.sin(2 * np.pi * 50 * n * time) for n in (1, 2, 3, 5)]
+    return np.sum(partials, axis=0)
 
 
 def music() -> NDArray[np.float64]:
@@ -202,8 +199,11 @@ def music() -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("sound", [silence, white_noise, mains_hum, music])
 async def test_what_is_no_speech_has_no_emotion(
-    sound, tmp_path: Path, tiny_bundle: Bundle, pocketsphinx: PocketsphinxTranscriber
-) -> None:  # type: ignore[no-untyped-def]
+    sound: Callable[[], NDArray[np.float64]],
+    tmp_path: Path,
+    tiny_bundle: Bundle,
+    pocketsphinx: PocketsphinxTranscriber,
+) -> None:
     config = LiveConfig(
         input=write_wav(tmp_path / "sound.wav", sound()),
         bundle=str(tiny_bundle.directory),

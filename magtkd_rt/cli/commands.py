@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
+from magtkd_rt.errors import ExtraMissing
 
 _SETTINGS = {
     "add_completion": False,
@@ -90,11 +92,11 @@ def starter(
     _need_training()
     import torch
 
-    from magtkd_rt.train.starter import train_starter
+    from magtkd_rt.train.starter import STAGES, train_starter
 
     if threads is not None:
         torch.set_num_threads(threads)
-    train_starter(data, out, yamnet, stages)
+    train_starter(data, out, yamnet, stages or STAGES)
 
 
 @app.command("eval", epilog="  magtkd eval --bundle starter --data ../shared/data --out report")
@@ -104,21 +106,19 @@ def evaluate_bundle(
     bundle: Annotated[
         str, typer.Option(metavar="NAME|DIR", help="The bundle to be judged.")
     ] = "starter",
+    threads: Annotated[int, typer.Option(min=1, help="Threads that a model may compute on.")] = 2,
 ) -> None:
     """Judge a bundle on the test splits: a JSON file, a page to read, and plots."""
     _need_training()
     from magtkd_rt.train.evaluate import evaluate
 
-    evaluate(bundle, data, out)
+    evaluate(bundle, data, out, threads=threads)
+    print(f"the results are in {out / 'index.html'} and {out / 'results.json'}")
 
 
 def _need_training() -> None:
-    from importlib.util import find_spec
-
-    from magtkd_rt.errors import ExtraMissing
-
     for module in ("torch", "sklearn", "matplotlib"):
-        if find_spec(module) is None:
+        if importlib.util.find_spec(module) is None:
             raise ExtraMissing(module, "train")
 
 

@@ -1,0 +1,1 @@
+"""A session on real threads, with a real clock and real models."""

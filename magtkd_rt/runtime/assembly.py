@@ -35,6 +35,8 @@ NOTICE: Final = (
 
 MAX_SPEAKERS: Final = 16
 """Channels that may each be a speaker."""
+MOST_TURNS: Final = 32
+"""More turns than fit into any prompt."""
 
 
 def open_recording(config: LiveConfig, path: Path) -> FileSource:
@@ -126,7 +128,6 @@ def session_config(
             f"the recording has {channels} channels, at most {MAX_SPEAKERS} can be speakers",
             remedy="leave --channels-are-speakers out, and they are mixed",
         )
-    context = {} if turns is None else {"context_turns": turns + 1}
     return SessionConfig(
         segmenter=SegmenterConfig(),
         labels=tuple(manifest.labels),
@@ -135,9 +136,10 @@ def session_config(
         channels=channels,
         channels_are_speakers=channels_are_speakers,
         transcribe=transcribe,
+        # Where the bundle names no number, as many as fit into the prompt count.
+        context_turns=MOST_TURNS if turns is None else turns + 1,
         max_channels=MAX_SPEAKERS,
         max_faces=manifest.preprocessing.video.max_faces,
-        **context,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from typing import Generic, TypeVar
@@ -59,7 +60,5 @@ class Handover(Generic[T]):
             await self._news.wait()
 
     def _tell(self) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has gone, and with it whoever would get
             self._loop.call_soon_threadsafe(self._news.set)
-        except RuntimeError:  # the loop has gone, and with it whoever would get
-            pass

@@ -11,6 +11,7 @@ order, so results do not depend on how fast anything was.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -235,10 +236,8 @@ class LiveSession:
 
     def _deliver(self, result: JobResult) -> None:
         """Take a job's result, on a thread of the executor."""
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has gone: nobody waits for it any more
             self._loop.call_soon_threadsafe(self._complete, result)
-        except RuntimeError:  # the loop has gone: nobody waits for this any more
-            pass
 
     def _complete(self, result: JobResult) -> None:
         self._jobs.pop(result.job_id, None)

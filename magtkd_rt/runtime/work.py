@@ -68,7 +68,8 @@ class ModelWork:
             case Transcribe():
                 return self._transcribe(job)
             case ForgetTranscription():
-                return self._forget(job.utterance_id)
+                self._forget(job.utterance_id)
+                return None
             case EncodeText():
                 return self._recogniser.encode_text(job.turns)
             case EncodeAudio():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sessions import make_setup, sound_of
+from sessions import make_setup, sound_of  # type: ignore[import-not-found]
 
 from magtkd_rt import wire
 from magtkd_rt.bundle.store import Bundle
@@ -222,7 +222,7 @@ async def test_lag_is_told_once(work: ModelWork) -> None:
             clock.sleep_until_ns(clock.now_ns() + 3 * NANOSECONDS)
         return inner(item)
 
-    setup.senses.perceive = late  # type: ignore[method-assign]
+    setup.senses.perceive = late
     events = await events_of(sound_of("." * 10), work, setup=setup, fast=False, clock=clock)
     told = [event for event in events if isinstance(event, wire.Status)]
     assert [status.code for status in told] == ["lag"]
