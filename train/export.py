@@ -84,7 +84,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Exportable:
-    """One graph to be: the module, golden cases (the first traces it) and, per input, the axis that varies."""
+    """One graph to be: module, cases (the first is traced), and per input the axis that varies."""
 
     module: nn.Module
     cases: list[dict[str, Tensor]]
@@ -113,13 +113,16 @@ def to_onnx(graph: Exportable, path: Path) -> None:
     program.save(str(path), external_data=False)
 
 
-def store_half(path: Path) -> None:
-    """Store large weights in 16 bits; a cast makes them 32 bits when the graph is loaded."""
+def store_half(path: Path, exact: set[str]) -> None:
+    """Store large weights in 16 bits; a cast makes them 32 bits when the graph is loaded.
+
+    What is in `exact`, such as the front end's filters, keeps its 32 bits.
+    """
     model = onnx.load(path)
     casts = []
     for weight in model.graph.initializer:
         array = numpy_helper.to_array(weight)
-        if array.dtype != np.float32 or array.size < 4096:
+        if weight.name in exact or array.dtype != np.float32 or array.size < 4096:
             continue
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}_half"))
@@ -303,7 +306,7 @@ def write_graphs(
                 small.replace(path)
                 precision, allowed = "int8", 1.5
         if precision == "float16":
-            store_half(path)
+            store_half(path, {buffer for buffer, _ in graph.module.named_buffers()})
         for case in module_cases(name, graph):
             got = run_onnx(path, case.inputs)
             apart = max(

@@ -37,6 +37,10 @@ class TextRecipe:
     """Settings of the text stage."""
 
     epochs: int = 4
+    polishing: int = 2
+    """Epochs after those, with a second, lower decay of the learning rate."""
+    polishing_rate: float = 0.4
+    """Where that decay starts, as a share of `learning_rate`."""
     batch: int = 16
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
@@ -156,11 +160,15 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     steps = -(-len(clean) // recipe.batch)
-    total = steps * recipe.epochs
-    warm = int(total * recipe.warm_up)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm, (total - step) / (total - warm))
-    )
+    first, total = steps * recipe.epochs, steps * (recipe.epochs + recipe.polishing)
+    warm = int(first * recipe.warm_up)
+
+    def rate(step: int) -> float:
+        if step < first:
+            return min((step + 1) / warm, (first - step) / (first - warm))
+        return recipe.polishing_rate * (total - step) / max(1, total - first)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     run = Run(out / "text")
     run.resume(model, optimizer, schedule)
     loss_of = nn.CrossEntropyLoss()
@@ -168,7 +176,7 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
 
     with progress_bar() as bar:
         task = bar.add_task("text", total=total, note="")
-        while run.epoch < recipe.epochs:
+        while run.epoch < recipe.epochs + recipe.polishing:
             seed = recipe.seed + 1000 * (run.epoch + 1)
             seed_everything(seed)
             random = Random(seed)
