@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import jiwer
 import numpy as np
@@ -33,9 +33,10 @@ from magtkd_rt.train.measure import (
     whole_dialogues,
 )
 from magtkd_rt.train.pairing import Bank, Exchange, Paired, reliability
-from magtkd_rt.train.scoring import Measured, Scores, measured, score, weighted_f1
+from magtkd_rt.train.scoring import Groups, Measured, Scores, measured, score, weighted_f1
 
 Results = dict[str, Any]
+Kind = Literal["text", "audio", "video", "fused", "paper"]
 
 WORD_ERRORS: Final = 0.25
 """Share of words that a recogniser's errors are given to, in the spoiled words."""
@@ -79,7 +80,9 @@ class Corpora:
         faces, labels = read_fer2013(data, "test")
         trained = np.bincount(read_fer2013(data, "train")[1], minlength=len(LABELS))
         return cls(
-            *(read_meld(data, split) for split in ("train", "dev", "test")),
+            train=read_meld(data, "train"),
+            dev=read_meld(data, "dev"),
+            test=read_meld(data, "test"),
             clips=read_ravdess(data, "test"),
             faces=faces,
             face_labels=labels,
@@ -119,7 +122,7 @@ def measure(
     paper = see_everything(recogniser, clean, bar)
 
     dialogue_of = _dialogue_numbers(corpora.test)
-    jobs = [
+    jobs: list[tuple[Kind, str, Bank, list[Logits], Groups]] = [
         ("text", "test", words, [words.logits], dialogue_of),
         ("text", "dev", dev, [dev.logits], _dialogue_numbers(corpora.dev)),
         ("text", "spoiled", bad_words, [bad_words.logits], dialogue_of),
@@ -130,9 +133,11 @@ def measure(
     ]
     scored: dict[str, dict[str, Scores]] = {}
     for kind, name, bank, runs, groups in track(bar, jobs, "scores"):
+        # The paper mode has no temperature of its own: its probabilities are as they come.
         answers = [
-            # the paper mode has no temperature of its own: its probabilities are as they come
-            metrics.softmax(run) if kind == "paper" else recogniser.calibrate(kind, run)  # type: ignore[arg-type]
+            metrics.softmax(run)
+            if kind == "paper"
+            else recogniser.calibrate(kind, run).astype(np.float64)
             for run in runs
         ]
         scored.setdefault(kind, {})[name] = score(bank.labels, answers, rounds, groups)
@@ -211,7 +216,7 @@ def see_everything(
     """The paper mode, if the bundle has its graph: everything, and the words alone."""
     if "paper" not in recogniser.bundle.manifest.graphs:
         return {}
-    check_golden(recogniser.bundle, recogniser.engine, graphs=("paper",))
+    check_golden(recogniser.bundle, recogniser.engine, graphs=["paper"])
     count = sum(len(dialogue.labels) for dialogue in clean[0])
     kept: dict[str, Presence] = {
         EVERYTHING: np.tile((True, True, True), (count, 1)),

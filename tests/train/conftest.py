@@ -16,7 +16,9 @@ from onnx.reference import ReferenceEvaluator
 from magtkd_rt.bundle.golden import GoldenCase, read_golden, write_golden
 from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
-from magtkd_rt.train.corpora import FER_SPLITS
+from magtkd_rt.train.corpora import FER_SPLITS, Utterance
+from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.pairing import Bank, Exchange
 
 MELD_EMOTIONS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
 RAVDESS_EMOTIONS = (
@@ -158,4 +160,27 @@ def paired_bundle(
     }
     return write_bundle(
         tmp_path_factory.mktemp("bundles") / "paired", Manifest.model_validate(described), files
+    )
+
+
+@pytest.fixture
+def small_split() -> Split:
+    """Eight short dialogues with random features of size 8."""
+    random = np.random.default_rng(9)
+    dialogues = [
+        [Utterance("so", i % 2, int(random.integers(0, 7))) for i in range(3)] for _ in range(8)
+    ]
+
+    def bank(labels: list[int], owners: list[int]) -> Bank:
+        features, logits = (
+            random.standard_normal((len(labels), size), dtype=np.float32) for size in (8, 7)
+        )
+        return Bank(features, logits, np.array(labels), np.array(owners))
+
+    return Split(
+        dialogues,
+        [bank([u.label for d in dialogues for u in d], [0] * 24) for _ in range(2)],
+        bank([*range(7), *range(7)], [1] * 7 + [2] * 7),
+        bank([*range(7)], [0] * 7),
+        Exchange(audio=0.5, video=0.5),
     )

@@ -24,6 +24,7 @@ from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import BundleError, DataError, InputError
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.recogniser import Features, Recogniser
+from magtkd_rt.train import report
 from magtkd_rt.train.conditions import Corpora, measure, spoil
 from magtkd_rt.train.corpora import read_fer2013, read_meld, read_ravdess, read_sound
 from magtkd_rt.train.evaluate import evaluate, read_pairing
@@ -332,7 +333,9 @@ def test_without_paper_mode(
     paired_bundle: Bundle,
     corpora_folder: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(report, "_PICTURED", {("text", "test")})  # plots take long
     files = tiny_files | {"pairing.json": paired_bundle.path("pairing.json")}
     bundle = write_bundle(tmp_path / "plain", tiny_manifest, files)
     results = evaluate(bundle.directory, corpora_folder, tmp_path / "out", rounds=1, threads=1)
