@@ -239,6 +239,7 @@ class TerminalView:
         self._lag_ms = lag_ms
         self._board = Board()
         self._news = asyncio.Event()
+        self._stopped = False
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def show(self, event: wire.Event) -> None:
@@ -247,17 +248,21 @@ class TerminalView:
         self._news.set()
 
     async def run(self) -> None:
-        """Draw until cancelled, then once more."""
+        """Draw until `stop`, then once more."""
         with self._live:
-            try:
-                while True:
-                    self._news.clear()
-                    await self._draw()
-                    await asyncio.sleep(REFRESH_SECONDS)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), IDLE_REFRESH_SECONDS)
-            finally:
-                self._live.update(self._rendered(), refresh=True)
+            while not self._stopped:
+                self._news.clear()
+                await self._draw()
+                await asyncio.sleep(REFRESH_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_REFRESH_SECONDS):
+                        await self._news.wait()
+            await self._draw()
+
+    def stop(self) -> None:
+        """Let `run` draw what there is and end."""
+        self._stopped = True
+        self._news.set()
 
     def restore(self) -> None:
         """Give the cursor back, where there is no time for a proper end."""

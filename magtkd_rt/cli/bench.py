@@ -51,6 +51,11 @@ def _table(measured: dict[str, Any]) -> Table:
     )
     for part, seconds in measured["compute_per_media_second"].items():
         table.add_row(f"  {part}", f"{seconds:.4f} s", "")
+    table.add_row(
+        "processor time without ASR, per second of media",
+        f"{measured['processor_without_asr_per_media_second']:.3f} s",
+        "",
+    )
     for name, value in latency.items():
         wanted = "150 ms at most" if name == "p95" else ""
         table.add_row(f"result after the endpoint, without ASR, {name}", _ms(value), wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -97,9 +96,8 @@ async def _shown(
     try:
         yield view.show
     finally:
-        drawing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await drawing
+        view.stop()
+        await drawing
 
 
 class _Running:
