@@ -188,7 +188,7 @@ async def test_what_was_missed_for_too_long_comes_as_a_snapshot(script: Any) -> 
 async def test_a_slow_consumer_comes_back_and_misses_no_final(script: Any) -> None:
     hub = Hub(Limits(queue_messages=4))
     hub.open("call-1")
-    finals = []
+    finals: list[Any] = []
     async with EventServer(hub, port=0) as server:
         updates = subscribe(server.url, since=0)
         hub.publish(script.started())

@@ -233,9 +233,9 @@ def test_each_temperature_is_its_own(
     recogniser = Recogniser(bundle, FakeEngine(bundle))
     logits = np.log(np.array([[1, 16, 256], [1000, 1000, 1000]], np.float32))
     for kind, base in (("fused", 2), ("text", 16 ** (1 / 3)), ("audio", 4), ("video", 16)):
-        shares = recogniser.calibrate(kind, logits)  # type: ignore[arg-type]
+        shares: Any = recogniser.calibrate(kind, logits)  # type: ignore[arg-type]
         wanted = np.array([1, base, base**2]) / (1 + base + base**2)
-        np.testing.assert_allclose(shares, [wanted, [1 / 3] * 3], rtol=1e-5)
+        np.testing.assert_allclose(shares, np.stack([wanted, np.full(3, 1 / 3)]), rtol=1e-5)
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 20))

@@ -7,7 +7,7 @@ import base64
 import contextlib
 import logging
 import os
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import connect
@@ -157,7 +157,7 @@ async def test_a_peer_that_takes_nothing_is_cut_off(
         hub.publish(script.emotion(f"u{number}", text="words " * 500))
     async with EventServer(hub, port=0) as server:
         _, writer = await dial(server.port)
-        writer.transport.pause_reading()
+        cast("asyncio.Transport", writer.transport).pause_reading()
         async with asyncio.timeout(10):
             while not hub.counters["stalled_readers"] or hub.describe()["subscribers"]:
                 await asyncio.sleep(0.01)

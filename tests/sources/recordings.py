@@ -58,8 +58,10 @@ def write_movie(
             sound.sample_rate = 16000
             sound.pts, sound.time_base = round(second * 16000), Fraction(1, 16000)
             container.mux(audio.encode(sound))
-        for stream in container.streams:
-            container.mux(stream.encode(None))
+        if pictures_at:
+            container.mux(video.encode(None))
+        if sound_at:
+            container.mux(audio.encode(None))
     return path
 
 

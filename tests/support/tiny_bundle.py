@@ -121,7 +121,8 @@ def _tiny_graph(name: str) -> bytes:
         if constant in used
     )
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +222,7 @@ def tiny_files(bert_tokenizer: Path, tiny_manifest: Manifest) -> dict[str, bytes
     cases = []
     for graph, content in graphs.items():
         names, inputs = tiny_manifest.graphs[graph].outputs, tiny_inputs(graph)
-        outputs = ReferenceEvaluator(onnx.load_from_string(content)).run(names, inputs)
+        outputs: Any = ReferenceEvaluator(onnx.load_from_string(content)).run(names, inputs)
         cases.append(GoldenCase(graph, "random", inputs, dict(zip(names, outputs, strict=True))))
     return {
         **{f"{graph}.onnx": content for graph, content in graphs.items()},
