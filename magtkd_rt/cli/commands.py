@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -90,12 +91,11 @@ def starter(
 ) -> None:
     """Train the starter bundle; takes hours on a CPU, and goes on where it was interrupted."""
     _need_training()
-    import torch
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
 
     from magtkd_rt.train.starter import STAGES, train_starter
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     train_starter(data, out, yamnet, stages or STAGES)
 
 

@@ -173,12 +173,14 @@ async def measure_cost(config: LiveConfig, texts: Sequence[str]) -> Cost:
         utterances=len(finals),
         compute={part: round(spent[part] / 1e9 / max(media_s, 1e-9), 5) for part in WITHOUT_ASR},
         processor=round(processor_s / max(media_s, 1e-9), 5),
-        latency_ms=tuple(
-            round(final.latency.total_ms - final.latency.endpoint_ms - final.latency.asr_ms, 3)
-            for final in finals
-        ),
+        latency_ms=tuple(_after_endpoint(final.latency) for final in finals),
         dropped=session.dropped,
     )
+
+
+def _after_endpoint(latency: wire.Latency) -> float:
+    # Where the recording's end decided, the decision came up to one window early.
+    return round(max(0.0, latency.total_ms - latency.endpoint_ms - latency.asr_ms), 3)
 
 
 def report(product: Product, cost: Cost) -> dict[str, object]:

@@ -44,6 +44,6 @@ def test_a_run_measures_everything(
     total = measured["compute_without_asr_per_media_second"]
     assert total == pytest.approx(sum(parts.values()), abs=1e-4)
     latency = measured["final_after_endpoint_without_asr_ms"]
-    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert 0 <= latency["p50"] <= latency["p95"] <= latency["p99"]
     assert measured["asr_after_endpoint_ms"]["p50"] > 0
     assert measured["dropped"] == {}
