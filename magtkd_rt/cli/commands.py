@@ -156,9 +156,10 @@ def run(
 ) -> None:
     """Hear a recording twice and tell what it cost.
 
-    First by magtkd-live in a process of its own, as fast as it can: time to listening, peak
-    memory, cost of transcription. Then in real time with the words already known: the cost of
-    everything else, and how long a result takes after the endpoint.
+    First by magtkd-live in a process of its own, as fast as it can:
+    time to listening, peak memory, cost of transcription.
+    Then in real time with the words already known:
+    cost of everything else, and how long a result takes after the endpoint.
     """
     from magtkd_rt.cli.bench import run_bench
 

@@ -113,9 +113,9 @@ def live(
 ) -> None:
     """Hear a recording and tell, utterance by utterance, which emotion it expresses.
 
-    Words, voice, face and the conversation so far count together. The result is an
-    expression, not an inner state: it does not say what anybody feels. Nothing leaves this
-    machine, and nothing is stored unless asked for.
+    Words, voice, face and the conversation so far count together.
+    The result is an expression, not an inner state.
+    Nothing leaves this machine, and nothing is stored unless asked for.
     """
     from magtkd_rt.config import load_config
 
