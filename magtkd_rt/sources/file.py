@@ -45,9 +45,7 @@ class FileSource:
         channels_are_speakers: bool = False,
     ) -> None:
         if not fps > 0:
-            raise InputError(
-                f"{fps} pictures a second make no sense", remedy="give more than 0"
-            )
+            raise InputError(f"{fps} pictures a second make no sense", remedy="give more than 0")
         self._path = Path(path)
         self.problems: list[str] = []
         self.cut_short = False
@@ -75,18 +73,12 @@ class FileSource:
                 remedy="give a recording that plays elsewhere",
             )
         if chunk is None:
-            note(
-                f"{self._path.name} holds no sound, so there is no speech to recognise"
-            )
+            note(f"{self._path.name} holds no sound, so there is no speech to recognise")
         starts = [first.start for first in (chunk,) if first is not None]
-        starts += [
-            first.time_ns // SAMPLE_NS for first in (frame,) if first is not None
-        ]
+        starts += [first.time_ns // SAMPLE_NS for first in (frame,) if first is not None]
         self._zero = min(starts)
         self._merged: Iterator[Media] = heapq.merge(chunks, frames, key=arrival_ns)
-        channels = (
-            0 if chunk is None else _channels(sound) if channels_are_speakers else 1
-        )
+        channels = 0 if chunk is None else _channels(sound) if channels_are_speakers else 1
         self.info = MediaInfo(
             audio=None if chunk is None else _describe(self._path, sound),
             video=None if frame is None else _describe(self._path, picture),
@@ -99,11 +91,7 @@ class FileSource:
         shift = self._zero  # in samples, which convert exactly to nanoseconds
         end_ns = 0
         while (item := self._next()) is not None:
-            begin = (
-                item.start
-                if isinstance(item, AudioChunk)
-                else item.time_ns // SAMPLE_NS
-            )
+            begin = item.start if isinstance(item, AudioChunk) else item.time_ns // SAMPLE_NS
             excess = begin - shift - (end_ns + MAX_GAP_NS) // SAMPLE_NS
             if excess > 0:
                 shift += excess
