@@ -13,7 +13,7 @@ class TextStudent(nn.Module):
     def __init__(self, config: BertConfig, feature_size: int = 128, classes: int = 7) -> None:
         super().__init__()
         self.encoder = BertModel(config, add_pooling_layer=False)
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(0.1)
         self.project = nn.Linear(config.hidden_size, feature_size)
         self.classify = nn.Linear(feature_size, classes)
 
