@@ -23,11 +23,12 @@ PROJECT: dict[str, Any] = PYPROJECT["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
 COMES_WITH = {
+    "ctranslate2": "faster-whisper",
     "cv2": "opencv-python-headless",
     "sklearn": "scikit-learn",
     "pydantic_core": "pydantic",
 }
-"""Modules that are named otherwise than what brings them."""
+"""Modules that are named otherwise than the requirement that brings them."""
 
 ONLY_FOR = {
     "onnxscript": "torch.onnx.export imports it",
