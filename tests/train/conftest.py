@@ -67,7 +67,7 @@ def write_fer2013(folder: Path, random: np.random.Generator) -> None:
     for split in FER_SPLITS.values():
         arrays[f"{split}_x"] = random.integers(0, 256, (21, 48, 48), dtype=np.uint8)
         arrays[f"{split}_y"] = np.arange(21) % 7
-    np.savez(folder / "fer2013.npz", **arrays)
+    np.savez(folder / "fer2013.npz", allow_pickle=False, **arrays)
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +142,7 @@ def paired_bundle(
         "speaker": np.array([0, 1, 8]),
     }
     graph = paper_graph()
-    logits = ReferenceEvaluator(onnx.load_from_string(graph)).run(["logits"], inputs)[0]
+    (logits,) = ReferenceEvaluator(onnx.load_from_string(graph)).run(["logits"], inputs)
     case = GoldenCase("paper", "random", inputs, {"logits": logits})
     described = tiny_manifest.model_dump(mode="json")
     described["licence"] = "research <only>"
