@@ -37,7 +37,7 @@ MAX_TOKENS = 96
 class TextRecipe:
     """Settings of the text stage."""
 
-    epochs: int = 4
+    epochs: int = 3
     batch: int = 16
     learning_rate: float = 1e-4
     weight_decay: float = 0.01
