@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from recorded import Ran, write_wav  # type: ignore[import-not-found]
+from recorded import Ran, write_wav
 
 from magtkd_rt.bundle.store import Bundle
 

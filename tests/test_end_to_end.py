@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from recorded import write_wav  # type: ignore[import-not-found]
+from recorded import write_wav
 
 from magtkd_rt import wire
 from magtkd_rt.asr.pocketsphinx import PocketsphinxTranscriber

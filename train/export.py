@@ -319,8 +319,7 @@ def export_bundle(
         "seeds": list(PAIRING_SEEDS),
     }
     files: dict[str, bytes | Path] = {
-        graph.file: folder / graph.file for graph in described.values()
-    } | {
+        **{graph.file: folder / graph.file for graph in described.values()},
         "tokenizer.json": minilm_folder() / "tokenizer.json",
         "golden.npz": write_golden(golden),
         "MODEL_CARD.md": card.encode(),

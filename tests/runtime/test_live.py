@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from sessions import make_setup, sound_of  # type: ignore[import-not-found]
+from sessions import make_setup, sound_of
 
 from magtkd_rt import wire
 from magtkd_rt.bundle.store import Bundle
@@ -78,7 +78,7 @@ def bright_pictures(*seconds: float) -> list[Media]:
 
 
 async def events_of(
-    media: list[Media],
+    media: Sequence[Media],
     work: Work,
     *,
     fast: bool = True,
@@ -212,7 +212,7 @@ async def test_real_time_drops_pictures_and_says_so(work: ModelWork) -> None:
     assert events[-1].totals["windows_heard"] == len(sound_of("##.."))
 
 
-async def test_lag_is_told_once(work: ModelWork) -> None:
+async def test_lag_is_told_once(work: ModelWork, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = VirtualClock()
     setup = make_setup(work)
     inner = setup.senses.perceive
@@ -222,7 +222,7 @@ async def test_lag_is_told_once(work: ModelWork) -> None:
             clock.sleep_until_ns(clock.now_ns() + 3 * NANOSECONDS)
         return inner(item)
 
-    setup.senses.perceive = late
+    monkeypatch.setattr(setup.senses, "perceive", late)
     events = await events_of(sound_of("." * 10), work, setup=setup, fast=False, clock=clock)
     told = [event for event in events if isinstance(event, wire.Status)]
     assert [status.code for status in told] == ["lag"]
