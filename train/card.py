@@ -28,7 +28,7 @@ search of 2013 whose labels are about two thirds right. Expect it to be worse on
 anything else, and unevenly so.
 
 ## How it was made
-`magtkd train starter --data DIR --out DIR`, fixed seeds, best epoch of every stage by the dev split.
+`magtkd train starter --data DIR --out DIR`: fixed seeds, best epoch of every stage by dev.
 
 - **Words**: all-MiniLM-L6-v2 (22.7 M parameters) with MAGTKD's prompt, {max_tokens} tokens, past
   only. In training {spoiled:.0%} of the utterances had a speech recogniser's errors.
