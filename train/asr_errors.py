@@ -14,7 +14,7 @@ from random import Random
 
 import pocketsphinx
 
-_WORD = re.compile(r"[a-z']+")
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
 @lru_cache(maxsize=1)
@@ -30,7 +30,7 @@ def _pronunciations() -> dict[str, tuple[str, ...]]:
 
 
 class RecogniserErrors:
-    """Spoils text; words are swapped only for words of `vocabulary`, at most one phone apart."""
+    """Spoils text; a word is swapped only for one of `vocabulary` that differs by about a phone."""
 
     def __init__(self, vocabulary: set[str]) -> None:
         known = _pronunciations()

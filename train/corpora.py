@@ -77,10 +77,14 @@ RAVDESS_ACTORS = {"train": range(1, 19), "dev": range(19, 21), "test": range(21,
 
 def read_ravdess(data: Path, split: str) -> list[Clip]:
     """RAVDESS speech of one split; actors never cross splits, calm counts as neutral."""
-    folder = need(data / "ravdess", "RAVDESS")
-    with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
+    folder = data / "ravdess"
+    with need(folder / "labels.csv", "RAVDESS").open(encoding="utf-8", newline="") as file:
         return [
-            Clip(folder / row["file"], label_index(row["emotion"]), int(row["actor"]))
+            Clip(
+                need(folder / row["file"], "a clip of RAVDESS"),
+                label_index(row["emotion"]),
+                int(row["actor"]),
+            )
             for row in csv.DictReader(file)
             if int(row["actor"]) in RAVDESS_ACTORS[split]
         ]
