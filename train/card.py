@@ -44,10 +44,11 @@ MELD's dialogues gave words, speakers and order. Each speaker of a dialogue was 
 actor, each utterance one to {faces} FER2013 faces with the utterance's label. Since acted voices
 are far clearer than those of a series, labels of borrowed voices and faces were exchanged for
 random ones, in every split by its own labels, until each modality alone was only as reliable as
-published for MELD (voice about 45, face about 35 W-F1); shares exchanged: {exchange}. The words of the training dialogues, which the
-text student had learned from, were exchanged too, until it was no better on them than on dev.
-Modalities were dropped at random, and part of the words were spoiled. Splits never mix. So the
-fused numbers below are about this construction, not about real calls.
+published for MELD (voice about 45, face about 35 W-F1); shares exchanged: {exchange}. The words
+of the training dialogues, which the text student had learned from, were exchanged too, until it
+was no better on them than on dev. Modalities were dropped at random, and part of the words were
+spoiled. Splits never mix. So the fused numbers below are about this construction, not about real
+calls.
 
 ## Measured
 {measured}"""
