@@ -22,16 +22,18 @@ _FRAME = SAMPLE_RATE // 100
 _ANALYSIS = 410
 """Samples that one acoustic frame looks at."""
 
-_PARTIAL_EVERY = SAMPLE_RATE // 4
+_BLOCK = SAMPLE_RATE // 10
+"""Samples that are decoded at once. Always so many: pocketsphinx moves its mean between blocks,
+and an utterance's result must not depend on how its sound was cut."""
+
+_PARTIAL_EVERY = 3
+"""Blocks from one partial text to the next."""
 
 _LEARN = 2 * SAMPLE_RATE
 """Samples of an utterance from which its cepstral mean is learnt before decoding begins."""
 
 _PRIOR_FRAMES = 50
 """Weight of the model's own cepstral mean beside the utterance's."""
-
-_CMN_WINDOW = 500
-"""Frames that pocketsphinx counts for a mean that was set (CMN_WIN in its cmn.h)."""
 
 _IDLE_DECODERS = 2
 """Decoders kept for the next utterances; each takes some 80 MB and 0.4 s to load."""
@@ -46,7 +48,7 @@ class PocketsphinxTranscriber:
         self._idle: list[Decoder] = [Decoder()]
         self._lock = threading.Lock()
 
-    def open(self, utterance_id: str) -> PocketsphinxStream:  # noqa: ARG002
+    def open(self, utterance_id: str) -> PocketsphinxStream:
         """Begin an utterance; loads another decoder if all are busy."""
         with self._lock:
             decoder = self._idle.pop() if self._idle else None
@@ -79,26 +81,27 @@ class Decoder:
         )
         self._default = self.engine.get_cmn(False)
 
-    def begin(self, pcm: bytes) -> None:
-        """Start an utterance, given its first sound as int16 bytes, and decode that."""
-        self.engine.set_cmn(self._default)
-        self.engine.start_utt()
-        self.engine.process_raw(pcm, True, False)
-        frames = (len(pcm) // 2 - _ANALYSIS) // _FRAME + 1
-        blended = _vector(self.engine.get_cmn(True))
-        self.engine.end_utt()
+    def begin(self, beginning: NDArray[np.float32]) -> None:
+        """Start an utterance, given its beginning to learn from; that is not decoded yet."""
+        mean = _vector(self._default)
+        frames = (len(beginning) - _ANALYSIS) // _FRAME + 1
         if frames > 0:
-            # pocketsphinx blends what it heard with 500 frames of its default; weigh that anew.
-            default = _vector(self._default)
-            total = blended * (_CMN_WINDOW + frames) - default * _CMN_WINDOW
-            mean = (total + default * _PRIOR_FRAMES) / (frames + _PRIOR_FRAMES)
-            self.engine.set_cmn(",".join(f"{value:.4f}" for value in mean))
+            self.engine.reinit_feat()
+            self.engine.start_utt()
+            # As a whole and without search: that leaves the plain mean of these frames.
+            self.engine.process_raw(_pcm(beginning), True, True)
+            heard = _vector(self.engine.get_cmn(False))
+            self.engine.end_utt()
+            mean = (heard * frames + mean * _PRIOR_FRAMES) / (frames + _PRIOR_FRAMES)
+        # A new front end: the old one remembers what it heard before.
+        self.engine.reinit_feat()
+        self.engine.set_cmn(",".join(f"{value:.4f}" for value in mean))
         self.engine.start_utt()
-        self.decode(pcm)
 
-    def decode(self, pcm: bytes) -> None:
-        """Decode the next sound."""
-        self.engine.process_raw(pcm, False, False)
+    def decode(self, sound: NDArray[np.float32]) -> None:
+        """Decode the next sound, if any."""
+        if len(sound) > 0:
+            self.engine.process_raw(_pcm(sound), False, False)
 
     def text(self) -> str:
         """The best words so far."""
@@ -123,9 +126,9 @@ class PocketsphinxStream:
         self._decoder: Decoder | None = decoder
         self._give_back = give_back
         self._start: int | None = None
-        self._beginning: list[NDArray[np.float32]] | None = []
-        self._learnt = 0
-        self._since_partial = 0
+        self._pending = np.zeros(0, np.float32)
+        self._begun = False
+        self._blocks = 0
         self._partial = ""
 
     def feed(self, sound: AudioChunk) -> Transcribed | None:
@@ -135,18 +138,13 @@ class PocketsphinxStream:
         """
         decoder = self._open_decoder()
         self._start = sound.start if self._start is None else self._start
-        if self._beginning is not None:
-            self._beginning.append(sound.samples)
-            self._learnt += len(sound.samples)
-            if self._learnt < _LEARN:
-                return None
-            self._begin(decoder)
-        else:
-            decoder.decode(_pcm(sound.samples))
-        self._since_partial += len(sound.samples)
-        if self._since_partial < _PARTIAL_EVERY:
+        self._pending = np.concatenate([self._pending, sound.samples])
+        if not self._begun and len(self._pending) < _LEARN:
             return None
-        self._since_partial = 0
+        blocks = self._blocks
+        self._decode(decoder)
+        if self._blocks // _PARTIAL_EVERY == blocks // _PARTIAL_EVERY:
+            return None
         text = decoder.text()
         if text == self._partial:
             return None
@@ -159,8 +157,8 @@ class PocketsphinxStream:
         if self._start is None:
             self.close()
             return nothing_heard(_LANGUAGE)
-        if self._beginning is not None:
-            self._begin(decoder)
+        self._decode(decoder)
+        decoder.decode(self._pending)
         segments = decoder.end()
         self._return_decoder()
         spoken = [segment for segment in segments if segment.is_word]
@@ -173,14 +171,19 @@ class PocketsphinxStream:
     def close(self) -> None:
         """Give the decoder back."""
         if self._decoder is not None:
-            if self._start is not None and self._beginning is None:
+            if self._begun:
                 self._decoder.end()
             self._return_decoder()
 
-    def _begin(self, decoder: Decoder) -> None:
-        assert self._beginning is not None
-        decoder.begin(_pcm(np.concatenate(self._beginning)))
-        self._beginning = None
+    def _decode(self, decoder: Decoder) -> None:
+        """Decode all whole blocks that are pending."""
+        if not self._begun:
+            decoder.begin(self._pending[:_LEARN])
+            self._begun = True
+        while len(self._pending) >= _BLOCK:
+            decoder.decode(self._pending[:_BLOCK])
+            self._pending = self._pending[_BLOCK:]
+            self._blocks += 1
 
     def _open_decoder(self) -> Decoder:
         if self._decoder is None:

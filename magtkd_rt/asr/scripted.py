@@ -26,7 +26,7 @@ class ScriptedTranscriber:
         self._texts = iter(texts)
         self._confidence = confidence
 
-    def open(self, utterance_id: str) -> ScriptedStream:  # noqa: ARG002
+    def open(self, utterance_id: str) -> ScriptedStream:
         """Begin an utterance with the next text."""
         return ScriptedStream(next(self._texts, ""), self._confidence)
 

@@ -62,7 +62,7 @@ class WhisperTranscriber:
                 "--asr pocketsphinx",
             ) from error
 
-    def open(self, utterance_id: str) -> WhisperStream:  # noqa: ARG002
+    def open(self, utterance_id: str) -> WhisperStream:
         """Begin an utterance."""
         return WhisperStream(self._model)
 
@@ -92,6 +92,9 @@ class WhisperStream:
         segments, info = self._model.transcribe(
             np.concatenate(sound)[:_MAX_SAMPLES],
             beam_size=1,
+            # No second tries at higher temperatures: they draw at random, so that the same sound
+            # would give other words, and they cost time when time is short.
+            temperature=0.0,
             condition_on_previous_text=False,
             vad_filter=False,
             word_timestamps=True,
