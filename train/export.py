@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
+from magtkd_rt.asr import TEXT_CONFIDENCE_THRESHOLD
 from magtkd_rt.bundle.golden import write_golden
 from magtkd_rt.bundle.manifest import (
     AudioPreprocessing,
@@ -305,7 +306,7 @@ def export_bundle(
         calibration=Calibration(
             temperature=temperatures,
             abstain_threshold=abstain,
-            text_confidence_threshold=0.0,
+            text_confidence_threshold=TEXT_CONFIDENCE_THRESHOLD,
         ),
     )
     golden = [
