@@ -54,7 +54,7 @@ class ExtraMissing(MagtkdError):
     def __init__(self, module: str, extra: str = "", *, remedy: str = "") -> None:
         super().__init__(
             f"{module} is not installed",
-            remedy=remedy or f"pip install 'magtkd-rt[{extra}]' brings it",
+            remedy=remedy or f"pip install 'magtkd-rt[{extra}]' brings it, in a clone '.[{extra}]'",
         )
 
 

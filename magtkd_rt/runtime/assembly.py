@@ -17,7 +17,7 @@ from magtkd_rt.config import LiveConfig
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
 from magtkd_rt.engines.select import select as select_engine
 from magtkd_rt.errors import InputError
-from magtkd_rt.features.faces import FaceFinder
+from magtkd_rt.features.faces import FaceFinder, YuNet
 from magtkd_rt.runtime.live import Setup
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.recogniser import Recogniser
@@ -81,7 +81,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         Report("info", "engine", selected.reason),
     ]
     if finder is not None:
-        notes.append(Report("info", "faces", f"faces by {finder.detector.name}"))
+        notes.append(Report("info", "faces", _why_detector(finder.detector.name)))
     manifest = bundle.manifest
     meter = Meter()
     return Setup(
@@ -105,6 +105,15 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         work=ModelWork(recogniser, transcriber),
         notes=tuple(notes),
         meter=meter,
+    )
+
+
+def _why_detector(name: str) -> str:
+    if name == YuNet.name:
+        return f"faces by {name}: its file is at hand"
+    return (
+        f"faces by {name}: YuNet, which sees turned faces too, is neither at hand nor could be "
+        "fetched; MAGTKD_YUNET=FILE names its file"
     )
 
 
