@@ -17,7 +17,7 @@ from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
 from magtkd_rt.train.corpora import Dialogue
 from magtkd_rt.train.loop import Run, progress_bar, seed_everything
 from magtkd_rt.train.losses import logit_loss
-from magtkd_rt.train.metrics import weighted_f1
+from magtkd_rt.train.metrics import adjust, weighted_f1
 from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue
 
 Magt = StreamingMagt | PaperMagt
@@ -166,13 +166,9 @@ def train_fusion(
     dev_labels = labels_of(dev_clean)
     unknown = model.config.speakers - 1
 
-    def dev_scores() -> tuple[float, float, float]:
-        clean, spoiled = predict(model, dev_clean), predict(model, dev_spoiled)
-        words = predict(model, dev_clean, (True, False, False))
-        first, second, third = (
-            weighted_f1(dev_labels, logits.argmax(1)) for logits in (clean, words, spoiled)
-        )
-        return first, second, third
+    def dev_views() -> list[NDArray[np.float32]]:
+        words_alone = predict(model, dev_clean, (True, False, False))
+        return [predict(model, dev_clean), words_alone, predict(model, dev_spoiled)]
 
     with progress_bar() as bar:
         task = bar.add_task(f"fusion {mode}", total=recipe.epochs * steps, note="")
@@ -203,10 +199,16 @@ def train_fusion(
                 schedule.step()
                 summed += float(loss.detach())
                 bar.advance(task)
-            everything, words, spoiled = dev_scores()
+            views = dev_views()
+            head_start, score = adjust(views, dev_labels, shares)
+            best = model.state_dict()
+            best["classify.0.bias"] = best["classify.0.bias"] + torch.from_numpy(head_start)
+            everything, words, spoiled = (
+                weighted_f1(dev_labels, (view + head_start).argmax(1)) for view in views
+            )
             run.finish_epoch(
-                (everything + words + spoiled) / 3,
-                model.state_dict(),
+                score,
+                best,
                 model,
                 optimizer,
                 schedule,

@@ -63,6 +63,28 @@ def fit_temperature(labels: Labels, logits: NDArray[np.floating]) -> float:
     return float(min(candidates, key=loss))
 
 
+def adjust(
+    views: list[NDArray[np.float32]], labels: Labels, shares: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], float]:
+    """Logit adjustment (Menon et al. 2021): rare labels get a head start, as much as dev likes.
+
+    Args:
+        views: logits of the dev split, each (n, classes): one or several ways to look at it.
+        labels: of the dev split, (n,).
+        shares: of the labels in the training split, (classes,).
+
+    Returns:
+        what to add to the logits, (classes,), and the mean W-F1 over the views that it gives.
+    """
+    options = [-strength * np.log(shares) for strength in np.linspace(0.0, 0.5, 11)]
+    scores = [
+        float(np.mean([weighted_f1(labels, (view + option).argmax(1)) for view in views]))
+        for option in options
+    ]
+    best = int(np.argmax(scores))
+    return options[best].astype(np.float32), scores[best]
+
+
 def bootstrap_interval(
     score: Callable[[NDArray[np.int64]], float],
     size: int,

@@ -29,7 +29,7 @@ from magtkd_rt.train.loop import (
     progress_bar,
     seed_everything,
 )
-from magtkd_rt.train.metrics import weighted_f1
+from magtkd_rt.train.metrics import adjust
 
 MAX_TOKENS = 96
 
@@ -140,25 +140,6 @@ def similar_lengths(lengths: NDArray[np.int64], batch: int, random: Random) -> l
     return batches
 
 
-def adjust(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], shares: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], float]:
-    """Logit adjustment (Menon et al. 2021): rare labels get a head start, as much as dev likes.
-
-    Args:
-        logits: of the dev split, (n, classes).
-        labels: of the dev split, (n,).
-        shares: of the labels in the training split, (classes,).
-
-    Returns:
-        what to add to the logits, (classes,), and the W-F1 that it gives.
-    """
-    options = [-strength * np.log(shares) for strength in np.linspace(0.0, 0.5, 11)]
-    scores = [weighted_f1(labels, (logits + option).argmax(1)) for option in options]
-    best = int(np.argmax(scores))
-    return options[best].astype(np.float32), scores[best]
-
-
 def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextStudent:
     """Train the text student, or go on where an earlier run stopped; return the best by dev."""
     recipe = recipe or TextRecipe()
@@ -225,7 +206,7 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
                 bar.advance(task)
             averaged.load_state_dict(average.state)
             dev_logits = features_of(averaged, dev_prompts, fast)[1]
-            head_start, score = adjust(dev_logits, dev_labels, shares)
+            head_start, score = adjust([dev_logits], dev_labels, shares)
             best = averaged.state_dict()
             best["classify.bias"] = best["classify.bias"] + torch.from_numpy(head_start)
             run.finish_epoch(
