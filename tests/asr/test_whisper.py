@@ -26,7 +26,7 @@ def test_the_real_code_runs_on_a_tiny_model(tiny_whisper: Path, shared: Path) ->
     for _ in range(2):
         stream = transcriber.open("u")
         for chunk in chunks:
-            assert stream.feed(chunk) is None
+            stream.feed(chunk)
         results.append(stream.finish())
         stream.close()
     assert results[0] == results[1]

@@ -14,7 +14,7 @@ def build_tiny_whisper(folder: Path) -> Path:
     import torch
     from ctranslate2.converters import TransformersConverter
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import (
+    from transformers import (  # type: ignore[attr-defined]  # the last is made when asked for
         GenerationConfig,
         WhisperConfig,
         WhisperFeatureExtractor,
@@ -32,7 +32,7 @@ def build_tiny_whisper(folder: Path) -> Path:
     special += ["<|nospeech|>", "<|notimestamps|>"]
     special += [f"<|{step * 0.02:.2f}|>" for step in range(1501)]
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
-    token = {text: tokenizer.token_to_id(text) for text in special}
+    token = tokenizer.get_vocab()
     begin, end = token["<|startoftranscript|>"], token["<|endoftext|>"]
 
     torch.manual_seed(0)
