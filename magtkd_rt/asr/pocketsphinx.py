@@ -75,7 +75,7 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        # The second, flat pass is off: it costs time after the last sound and measured no gain.
+        # The second, flat pass is off: it costs time after the last sound for next to no gain.
         self.engine: Any = pocketsphinx.Decoder(
             samprate=SAMPLE_RATE, loglevel="FATAL", fwdflat=False
         )

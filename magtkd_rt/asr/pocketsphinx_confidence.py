@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_POSTERIOR, _ACOUSTIC, _BIAS = 5.75, 2.50, 6.68
+_POSTERIOR, _ACOUSTIC, _BIAS = 4.04, 2.16, 6.11
 
 _PRIOR_POSTERIOR = 0.4
 """Stands for one more word, so that a single sure word is not a sure text."""
