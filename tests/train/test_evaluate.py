@@ -388,14 +388,13 @@ def test_bundle_with_other_labels(
 def test_what_the_user_can_get_wrong(
     paired_bundle: Bundle, corpora_folder: Path, tmp_path: Path
 ) -> None:
-    bundle = paired_bundle.directory
     with pytest.raises(BundleError, match="there is no bundle"):
         evaluate(tmp_path / "nowhere", corpora_folder, tmp_path / "out")
     with pytest.raises(DataError, match="not found at"):
-        evaluate(bundle, tmp_path / "nowhere", tmp_path / "out")
+        evaluate(paired_bundle.directory, tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(InputError, match="0 bootstrap rounds"):
-        evaluate(bundle, corpora_folder, tmp_path / "out", rounds=0)
+        evaluate(paired_bundle.directory, corpora_folder, tmp_path / "out", rounds=0)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="cannot make the folder"):
-        evaluate(bundle, corpora_folder, tmp_path / "file")
+        evaluate(paired_bundle.directory, corpora_folder, tmp_path / "file")
     assert not (tmp_path / "out").exists()
