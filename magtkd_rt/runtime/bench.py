@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from magtkd_rt.runtime.assembly import assemble, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock
 from magtkd_rt.runtime.live import LiveSession
 from magtkd_rt.runtime.meter import Part
+from magtkd_rt.runtime.peak import PEAK
 
 LISTENING: Final = "magtkd: listening on "
 """How the line of `magtkd-live` begins that says: all is loaded, the recording begins."""
@@ -99,7 +99,8 @@ def measure_product(config: LiveConfig) -> Product:
         command = [
             sys.executable,
             "-c",
-            "from magtkd_rt.cli import live_main; live_main()",
+            "import atexit; from magtkd_rt.runtime.peak import tell_peak; "
+            "from magtkd_rt.cli import live_main; atexit.register(tell_peak); live_main()",
             "--fast", "--no-view", "--port=0",
             f"--input={config.input}",
             f"--jsonl={journal}",
@@ -110,6 +111,7 @@ def measure_product(config: LiveConfig) -> Product:
         ]  # fmt: skip
         start = time.monotonic()
         listening_after = 0.0
+        peak_kb = 0
         said = ""
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -118,10 +120,10 @@ def measure_product(config: LiveConfig) -> Product:
             for line in process.stderr:
                 if line.startswith(LISTENING):
                     listening_after = time.monotonic() - start
+                elif line.startswith(PEAK):
+                    peak_kb = int(line.removeprefix(PEAK))
                 else:
                     said = line.strip()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
         whole = time.monotonic() - start
         if process.returncode:
             raise EngineError(
@@ -129,10 +131,9 @@ def measure_product(config: LiveConfig) -> Product:
             )
         events = [wire.parse_message(line) for line in journal.read_bytes().splitlines()]
     asr_ms = [event.latency.asr_ms for event in events if isinstance(event, wire.Emotion)]
-    kilobytes = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss / 1024
     return Product(
         start_s=round(listening_after, 3),
-        peak_mb=round(kilobytes * 1024 / 1e6, 1),
+        peak_mb=round(peak_kb * 1024 / 1e6, 1),
         whole_s=round(whole, 3),
         asr_ms=tuple(asr_ms),
         texts=tuple(_texts(events)),
