@@ -61,7 +61,7 @@ def render(bundle_facts: dict[str, Any], results: dict[str, Any] | None) -> str:
 
 def _measured(results: dict[str, Any]) -> str:
     lines = [
-        "On the test splits, once, through the shipped graphs; intervals are 95 % bootstrap.",
+        "On test splits on which nothing was chosen, through the shipped graphs; 95 % bootstrap.",
         "",
         "| what | measured | interval | wanted |",
         "|---|---|---|---|",
