@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from magtkd_rt.features.fit import fit_waveform
 from magtkd_rt.models.audio import MIN_SAMPLES, SAMPLE_RATE, AudioStudent
 from magtkd_rt.train.corpora import Clip, read_ravdess, read_sound
 from magtkd_rt.train.loop import (
@@ -94,9 +95,9 @@ def features_of(
     model.eval()
     features, logits = [], []
     for clip in clips:
-        sound = torch.from_numpy(read_sound(clip.path))
-        short = max(0, MIN_SAMPLES - len(sound))
-        feature, scores = model(functional.pad(sound, (0, short)).unsqueeze(0))
+        sound = read_sound(clip.path)
+        fitted = fit_waveform(sound, MIN_SAMPLES, max_samples=max(MIN_SAMPLES, len(sound)))
+        feature, scores = model(torch.from_numpy(fitted).unsqueeze(0))
         features.append(feature.numpy())
         logits.append(scores.numpy())
     return np.concatenate(features), np.concatenate(logits)

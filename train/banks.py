@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -17,7 +17,7 @@ from magtkd_rt.labels import LABELS
 from magtkd_rt.models.audio import AudioStudent
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.models.video import VideoStudent
-from magtkd_rt.train import audio, text
+from magtkd_rt.train import audio, text, video
 from magtkd_rt.train.asr_errors import RecogniserErrors
 from magtkd_rt.train.corpora import SPLITS, read_fer2013, read_meld, read_ravdess
 from magtkd_rt.train.fusion import Split
@@ -78,18 +78,10 @@ def voice_bank(student: AudioStudent, data: Path, split: str) -> Bank:
     return Bank(features, logits, labels, np.array([clip.actor for clip in clips]))
 
 
-@torch.no_grad()
 def face_bank(student: VideoStudent, data: Path, split: str) -> Bank:
     """FER2013 of one split."""
     faces, labels = read_fer2013(data, split)
-    student.eval()
-    features = np.concatenate(
-        [
-            student.embed_both_ways(torch.from_numpy(faces[i : i + 256])).numpy()
-            for i in range(0, len(faces), 256)
-        ]
-    )
-    logits = student.classify(torch.from_numpy(features)).numpy()
+    features, logits = video.features_of(student, faces)
     return Bank(features, logits, labels, np.zeros_like(labels))
 
 
@@ -130,9 +122,7 @@ def build_splits(
     for name, split in splits.items():
 
         def alone(modality: int, trained: NDArray[np.float64], exchange: Exchange) -> float:
-            paired = Split(split.dialogues, split.texts, split.voices, split.faces, exchange).pair(  # noqa: B023
-                shares, seed=5
-            )
+            paired = replace(split, exchange=exchange).pair(shares, seed=5)  # noqa: B023
             logits = np.concatenate([dialogue.logits[:, modality] for dialogue in paired])
             labels = np.concatenate([dialogue.labels for dialogue in paired])
             return reliability(logits, labels, trained)
@@ -144,6 +134,6 @@ def build_splits(
             audio=find_exchange(lambda x: alone(1, balanced, Exchange(audio=x)), AUDIO_ALONE),
             video=find_exchange(lambda x: alone(2, face_shares, Exchange(video=x)), VIDEO_ALONE),
         )
-        splits[name] = Split(split.dialogues, split.texts, split.voices, split.faces, found)
+        splits[name] = replace(split, exchange=found)
         Console().log(f"pairing {name}: {found}")
     return splits

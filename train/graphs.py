@@ -103,16 +103,20 @@ def run_onnx(path: Path, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDAr
     return list(session.run(None, dict(inputs)))
 
 
+def input_arrays(graph: Exportable) -> list[dict[str, NDArray[np.generic]]]:
+    """The cases of a graph as arrays."""
+    return [{name: tensor.numpy() for name, tensor in case.items()} for case in graph.cases]
+
+
 @torch.no_grad()
 def module_cases(name: GraphName, graph: Exportable) -> list[GoldenCase]:
     """What the module itself says, in 32 bits."""
     graph.module.eval()
     cases = []
-    for number, case in enumerate(graph.cases):
+    for number, (case, inputs) in enumerate(zip(graph.cases, input_arrays(graph), strict=True)):
         outputs = graph.module(**case)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         named = dict(zip(graph.outputs, (tensor.numpy() for tensor in outputs), strict=True))
-        inputs = {key: tensor.numpy() for key, tensor in case.items()}
         cases.append(GoldenCase(name, f"case-{number}", inputs, named))
     return cases
 
@@ -122,9 +126,9 @@ def golden_cases(name: GraphName, graph: Exportable, path: Path) -> list[GoldenC
     return [
         GoldenCase(
             name,
-            case.name,
-            case.inputs,
-            dict(zip(case.outputs, run_onnx(path, case.inputs), strict=True)),
+            f"case-{number}",
+            inputs,
+            dict(zip(graph.outputs, run_onnx(path, inputs), strict=True)),
         )
-        for case in module_cases(name, graph)
+        for number, inputs in enumerate(input_arrays(graph))
     ]

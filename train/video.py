@@ -65,15 +65,18 @@ def augment(faces: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: VideoStudent, faces: NDArray[np.uint8], batch: int = 256) -> NDArray[np.float32]:
-    """Logits (n, classes) of single faces."""
+def features_of(
+    model: VideoStudent, faces: NDArray[np.uint8], batch: int = 256
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features (n, d) and logits (n, classes) of single faces."""
     model.eval()
-    return np.concatenate(
+    features = torch.cat(
         [
-            model.classify(model.embed_both_ways(torch.from_numpy(faces[i : i + batch]))).numpy()
+            model.embed_both_ways(torch.from_numpy(faces[i : i + batch]))
             for i in range(0, len(faces), batch)
         ]
     )
+    return features.numpy(), model.classify(features).numpy()
 
 
 def train_video(data: Path, out: Path, recipe: VideoRecipe | None = None) -> VideoStudent:
@@ -129,7 +132,7 @@ def train_video(data: Path, out: Path, recipe: VideoRecipe | None = None) -> Vid
                 total += float(loss.detach())
                 bar.advance(task)
             averaged.load_state_dict(average.state)
-            score = accuracy(dev_labels, predict(averaged, dev_faces).argmax(1))
+            score = accuracy(dev_labels, features_of(averaged, dev_faces)[1].argmax(1))
             run.finish_epoch(
                 score,
                 averaged.state_dict(),
