@@ -26,6 +26,8 @@ from magtkd_rt.runtime.live import LiveSession
 
 pytestmark = pytest.mark.anyio
 
+WINDOW_MS = 32
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +122,8 @@ async def test_fast_and_real_time_agree_over_a_websocket(
         assert text.present or text.reason == "low_confidence"
         assert final.text
     for final in finals(other):
-        assert final.latency.total_ms >= final.latency.endpoint_ms
+        # Both are known to a window of sound.
+        assert final.latency.total_ms >= final.latency.endpoint_ms - WINDOW_MS
     opened = [e.utterance_id for e in one if isinstance(e, wire.SpeechStarted)]
     assert opened == [final.utterance_id for final in finals(one)]
 

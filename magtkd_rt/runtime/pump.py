@@ -96,17 +96,21 @@ class MediaPump:
 
     def _read(self) -> None:
         try:
-            media = self._metered()
-            for item in media if self._fast else paced(media, self._clock):
+            for arrived in self._arriving():
                 if self._stopping:
                     break
-                self._intake.put(Arrived(item, self._clock.now_ns()))
+                self._intake.put(arrived)
         except MagtkdError as error:
             self.errors.append(error)
         except Exception as error:  # a decoder may raise anything
             self._fail("the source failed", error, "try it again, or convert it")
         finally:
             self._intake.close()
+
+    def _arriving(self) -> Iterator[Arrived]:
+        if self._fast:
+            return (Arrived(item, self._clock.now_ns()) for item in self._metered())
+        return (Arrived(item, due_ns) for item, due_ns in paced(self._metered(), self._clock))
 
     def _metered(self) -> Iterator[Media]:
         media = self._source.media()

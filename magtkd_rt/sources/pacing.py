@@ -20,12 +20,17 @@ class Clock(Protocol):
         ...
 
 
-def paced(media: Iterable[Media], clock: Clock) -> Iterator[Media]:
+def paced(media: Iterable[Media], clock: Clock) -> Iterator[tuple[Media, int]]:
     """Yield each item when its own time has come, media zero being the moment of the first pull.
 
-    A consumer that falls behind gets the overdue items at once, so that delays never add up.
+    A consumer or a machine that falls behind gets the overdue items at once, so that delays never
+    add up.
+
+    Yields:
+        an item, and when it was due on the clock (nanoseconds): a late one is not younger for it.
     """
     zero = clock.now_ns()
     for item in media:
-        clock.sleep_until_ns(zero + arrival_ns(item))
-        yield item
+        due_ns = zero + arrival_ns(item)
+        clock.sleep_until_ns(due_ns)
+        yield item, due_ns

@@ -137,7 +137,7 @@ async def test_total_latency_counts_from_the_last_speech(work: ModelWork) -> Non
     )
     # The hang-over passes in real time before the utterance is known to be over.
     assert final.latency.endpoint_ms == pytest.approx(16 * 32)
-    assert final.latency.endpoint_ms <= final.latency.total_ms < final.latency.endpoint_ms + 400
+    assert final.latency.endpoint_ms <= final.latency.total_ms
 
 
 async def test_two_channels_are_two_speakers(work: ModelWork) -> None:

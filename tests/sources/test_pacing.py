@@ -32,21 +32,23 @@ def _media() -> list[AudioChunk | VideoFrame]:
 def test_items_come_when_their_time_has_come() -> None:
     clock = _Clock()
     times = [
-        (clock.time_ns - 5_000, arrival_ns(item))
-        for item in paced(MemorySource(_media()).media(), clock)
+        (clock.time_ns - 5_000, arrival_ns(item), due - 5_000)
+        for item, due in paced(MemorySource(_media()).media(), clock)
     ]
-    assert [now for now, _ in times] == [0, 32_000_000, 40_000_000, 64_000_000]
-    assert all(now == due for now, due in times)
+    assert [now for now, *_ in times] == [0, 32_000_000, 40_000_000, 64_000_000]
+    assert all(now == arrival == due for now, arrival, due in times)
 
 
 def test_delays_do_not_add_up() -> None:
     clock = _Clock()
-    late = []
-    for item in paced(MemorySource(_media()).media(), clock):
-        late.append(clock.time_ns - 5_000 - arrival_ns(item))
+    late, due_at = [], []
+    for _, due in paced(MemorySource(_media()).media(), clock):
+        late.append(clock.time_ns - due)
+        due_at.append(due - 5_000)
         if len(late) == 1:
             clock.time_ns += 50_000_000  # a slow consumer
     assert late == [0, 18_000_000, 10_000_000, 0]
+    assert due_at == [0, 32_000_000, 40_000_000, 64_000_000]  # late or not
 
 
 def test_memory_source_describes_itself_and_stops() -> None:
