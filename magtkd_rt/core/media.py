@@ -17,6 +17,12 @@ SAMPLE_RATE: Final = 16_000
 WINDOW: Final = 512
 """Samples that one speech probability speaks for (32 ms)."""
 
+VOICE_WINDOWS: Final = 38
+"""Windows of sound that one voice print speaks for (1.216 s)."""
+
+VOICE_HOP: Final = 6
+"""Windows from one voice print to the next (192 ms)."""
+
 NANOSECONDS: Final = 1_000_000_000
 
 
@@ -48,6 +54,19 @@ class VideoFrame:
     image: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VoicePrint:
+    """What the voice sounded like in the last VOICE_WINDOWS before a moment.
+
+    Attributes:
+        end: sample after the last one, a multiple of VOICE_HOP windows.
+        vector: float32 (d,), of length 1; close vectors are like voices.
+    """
+
+    end: int
+    vector: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class HeardSound:
     """Sound with its speech probabilities, a whole number of windows.
@@ -57,12 +76,14 @@ class HeardSound:
         start: index of the first sample, a multiple of WINDOW.
         samples: float32 (n * WINDOW,).
         speech: float32 (n,), the probability of speech in each window.
+        voices: prints that end within this sound, oldest first; none where voices do not count.
     """
 
     channel: int
     start: int
     samples: NDArray[np.float32]
     speech: NDArray[np.float32]
+    voices: tuple[VoicePrint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
