@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from magtkd_rt import wire
 from magtkd_rt.core.segmenter import SegmenterConfig
 from magtkd_rt.core.utterance import MODALITIES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolled:
+    """A speaker who is known beforehand: `vector`, float32 (d,), is the mean of their prints."""
+
+    name: str
+    vector: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,7 @@ class SessionConfig:
         max_faces_kept: faces kept for utterances that are not over.
         channel_patience: windows that a channel may lag behind before it is waited for no more.
         max_channels: channels that are accepted at all.
+        enrolled: speakers whose voices are known beforehand.
     """
 
     segmenter: SegmenterConfig
@@ -48,6 +60,7 @@ class SessionConfig:
     max_faces_kept: int = 1024
     channel_patience: int = 156
     max_channels: int = 16
+    enrolled: tuple[Enrolled, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
