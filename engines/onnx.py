@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from magtkd_rt.bundle.manifest import GRAPHS, GraphName
+from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.errors import EngineError
 
@@ -42,8 +42,9 @@ class OnnxEngine:
         Raises:
             EngineError: a graph cannot be loaded.
         """
-        with ThreadPoolExecutor(len(GRAPHS), thread_name_prefix="load") as pool:
-            list(pool.map(self._session, GRAPHS))
+        graphs = self._bundle.manifest.live_graphs
+        with ThreadPoolExecutor(len(graphs), thread_name_prefix="load") as pool:
+            list(pool.map(self._session, graphs))
 
     def run(self, graph: GraphName, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run one graph: its named inputs in, its named outputs out.

@@ -36,6 +36,7 @@ anything else, and unevenly so.
   inside. Noise, rooms, telephone bands and speeds were varied.
 - **Face**: a small VGG from scratch, grey faces of 48 x 48 pixels; an utterance is the mean over
   its faces.
+- **Who speaks**: Resemblyzer's voice encoder (GE2E), its weights as they came.
 - **Fusion**: streaming MAGT, {size} wide, {heads} heads, window of {window} utterances; and the
   paper mode beside it, which sees the future and is for comparison only.
 

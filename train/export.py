@@ -27,6 +27,7 @@ from magtkd_rt.bundle.manifest import (
     Manifest,
     Preprocessing,
     PromptExample,
+    SpeakerPreprocessing,
     StateArray,
     Temperatures,
     TextPreprocessing,
@@ -40,6 +41,7 @@ from magtkd_rt.features.prompt import SPEAKER_TOKENS, PromptWords
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.audio import MIN_SAMPLES, AudioStudent
 from magtkd_rt.models.magt import MagtState, PaperGraph, PaperMagt, StepGraph, StreamingMagt
+from magtkd_rt.models.speaker import FRONT_END, SpeakerEncoder
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.models.video import VideoStudent
 from magtkd_rt.train import fusion as fusions
@@ -55,6 +57,7 @@ from magtkd_rt.train.graphs import (
     to_onnx,
 )
 from magtkd_rt.train.metrics import fit_temperature, softmax
+from magtkd_rt.train.speaker import LICENCE, ORIGIN, speaker_cases
 from magtkd_rt.train.text import MAX_TOKENS, minilm_folder, prompt_encoder, prompts_of
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -71,6 +74,8 @@ CORPORA = [
     Corpus(name="AudioSet, through YAMNet's weights", licence="weights Apache-2.0",
            use="start of the audio student"),
     Corpus(name="all-MiniLM-L6-v2", licence="weights Apache-2.0", use="start of the text student"),
+    Corpus(name="Resemblyzer's voice encoder", licence="weights Apache-2.0",
+           use="tells speakers apart, as it came"),
 ]  # fmt: skip
 
 
@@ -83,6 +88,7 @@ class Trained:
     video: VideoStudent
     streaming: StreamingMagt
     paper: PaperMagt
+    speaker: SpeakerEncoder
     splits: dict[str, Split]
     shares: NDArray[np.float64]
 
@@ -175,6 +181,7 @@ def exportables(trained: Trained, data: Path) -> dict[GraphName, Exportable]:
         "paper": Exportable(
             PaperGraph(trained.paper), paper_cases(trained.paper), ["logits"], rows
         ),
+        "speaker": Exportable(trained.speaker, speaker_cases(), ["voice"], {"waveform": 0}),
     }
 
 
@@ -231,6 +238,8 @@ def write_graphs(
             outputs=graph.outputs,
             precision=precision,  # type: ignore[arg-type]
             tolerance=0.005,
+            origin=ORIGIN if name == "speaker" else None,
+            licence=LICENCE if name == "speaker" else None,
         )
     return described
 
@@ -290,6 +299,9 @@ def export_bundle(
             ),
             audio=AudioPreprocessing(min_samples=MIN_SAMPLES, max_seconds=10.0),
             video=VideoPreprocessing(max_faces=max_faces),
+            speaker=SpeakerPreprocessing(
+                vector_size=trained.speaker.linear.out_features, front_end=FRONT_END
+            ),
         ),
         graphs=described,
         fusion=Fusion(

@@ -22,6 +22,7 @@ from magtkd_rt.train.evaluate import evaluate, read_pairing
 from magtkd_rt.train.export import CORPORA, Trained, export_bundle
 from magtkd_rt.train.fusion import train_fusion
 from magtkd_rt.train.pairing import FACES
+from magtkd_rt.train.speaker import lift_speaker
 from magtkd_rt.train.text import TextRecipe, train_text
 from magtkd_rt.train.video import train_video
 
@@ -42,6 +43,7 @@ def train_starter(
 
     Raises:
         DataError: a corpus or YAMNet is missing.
+        ExtraMissing: the package with the speaker encoder's weights is not installed.
         InputError: there is no such stage, or one needs an earlier one that has not been run.
     """
     unknown = set(stages) - set(STAGES)
@@ -52,6 +54,8 @@ def train_starter(
     yamnet = yamnet or data.parent / "models" / "yamnet.tflite"
     if not yamnet.exists():
         raise DataError(f"YAMNet not found at {yamnet}", remedy="name its file with --yamnet FILE")
+    if "export" in stages:
+        lift_speaker()  # rather now than after hours of training
     out.mkdir(parents=True, exist_ok=True)
     if "video" in stages:
         train_video(data, out)
@@ -86,7 +90,8 @@ def fuse(data: Path, out: Path, yamnet: Path) -> Trained:
         train_fusion(mode, splits["train"], splits["dev"], shares, out)
         for mode in ("streaming", "paper")
     )
-    return Trained(words, voice, face, streaming, paper, splits, shares)  # type: ignore[arg-type]
+    speaker = lift_speaker()
+    return Trained(words, voice, face, streaming, paper, speaker, splits, shares)  # type: ignore[arg-type]
 
 
 def _write_card(bundle: Bundle, results: dict[str, Any] | None) -> None:

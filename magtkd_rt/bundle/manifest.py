@@ -16,11 +16,12 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 """Name of the manifest in a bundle's directory."""
 
-GraphName = Literal["text", "audio", "video", "fusion", "paper"]
+GraphName = Literal["text", "audio", "video", "fusion", "speaker", "paper"]
 GRAPHS: Final[tuple[GraphName, ...]] = ("text", "audio", "video", "fusion")
 """The graphs of every bundle: one encoder per modality, and the fusion's single step.
 
-A bundle may also have `paper`, the fusion as published, over a whole dialogue in both directions:
+A bundle may also have `speaker`, a voice's vector; without it all that is said has one speaker.
+And it may have `paper`, the fusion as published, over a whole dialogue in both directions:
 evaluation runs it for comparison, the live system never does.
 """
 
@@ -63,6 +64,18 @@ class VideoPreprocessing(_Part):
     max_faces: PositiveInt
 
 
+class SpeakerPreprocessing(_Part):
+    """How long the waveform is that one vector speaks for; nothing is done to it before the graph.
+
+    `front_end` says in words what the graph itself does to it first.
+    """
+
+    sample_rate: Literal[16_000] = 16_000
+    window_samples: Literal[19_456] = 19_456
+    vector_size: PositiveInt
+    front_end: str
+
+
 class ExampleTurn(_Part):
     """One turn of an example dialogue."""
 
@@ -103,12 +116,14 @@ class Preprocessing(_Part):
     text: TextPreprocessing
     audio: AudioPreprocessing
     video: VideoPreprocessing
+    speaker: SpeakerPreprocessing | None = None
 
 
 class Graph(_Part):
     """One ONNX graph: its file, the names it takes and gives, and how exactly it repeats.
 
-    `tolerance` is the largest difference from the golden outputs that an engine may show.
+    `tolerance` is the largest difference from the golden outputs that an engine may show. `origin`
+    and `licence` are those of the weights where they were taken over unchanged.
     """
 
     file: FileName
@@ -116,6 +131,8 @@ class Graph(_Part):
     outputs: Annotated[list[str], Field(min_length=1)]
     precision: Literal["float32", "float16", "int8"]
     tolerance: Positive
+    origin: str | None = None
+    licence: str | None = None
 
 
 class StateArray(_Part):
@@ -130,7 +147,10 @@ class StateArray(_Part):
 
 
 class Fusion(_Part):
-    """The fusion's state: the `window` last utterances, `speakers` numbers for who said them."""
+    """The fusion's state: the `window` last utterances, `speakers` numbers for who said them.
+
+    The last number is any further speaker; the one after it says that the speaker is unknown.
+    """
 
     window: PositiveInt
     speakers: PositiveInt
@@ -178,9 +198,18 @@ class Manifest(_Part):
         for graph in GRAPHS:
             if graph not in self.graphs:
                 raise ValueError(f"the graph {graph!r} is missing")
+        if ("speaker" in self.graphs) != (self.preprocessing.speaker is not None):
+            raise ValueError(
+                "the graph 'speaker' and its preprocessing come together or not at all"
+            )
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("a label occurs twice")
         return self
+
+    @property
+    def live_graphs(self) -> tuple[GraphName, ...]:
+        """The graphs that the live system runs."""
+        return (*GRAPHS, "speaker") if "speaker" in self.graphs else GRAPHS
 
     @property
     def wanted_files(self) -> dict[str, str]:

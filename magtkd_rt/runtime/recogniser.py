@@ -47,6 +47,14 @@ class Recogniser:
         )
         text, audio, video = (one.feature for one in encoded)
         self.fuse((text, audio, video), 0, None)
+        speaker = self._manifest.preprocessing.speaker
+        if speaker is not None:
+            self.voice(np.zeros(speaker.window_samples, np.float32))
+
+    @property
+    def tells_voices_apart(self) -> bool:
+        """Whether the bundle has the graph for `voice`."""
+        return "speaker" in self._manifest.graphs
 
     def encode_text(self, turns: Sequence[Turn]) -> Encoded:
         """Encode the last of `turns` (oldest first) in the light of the earlier ones."""
@@ -73,12 +81,25 @@ class Recogniser:
             raise ValueError(f"faces are (n, {size[0]}, {size[1]}), n >= 1; these {faces.shape}")
         return self._encode("video", faces=np.ascontiguousarray(fit_faces(faces, limits.max_faces)))
 
-    def fuse(self, features: Features, speaker: int, state: State | None) -> Fused:
+    def voice(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a voice sounds like: the bundle's window of sound -> float32 (d,), of length 1.
+
+        Raises:
+            ValueError: the bundle has no such graph, or `waveform` is not as long as its window.
+            EngineError: the graph failed.
+        """
+        wanted = self._manifest.preprocessing.speaker
+        if wanted is None or waveform.shape != (wanted.window_samples,):
+            raise ValueError(f"no voice can be told from sound of the shape {waveform.shape}")
+        voice: NDArray[np.float32] = self._run("speaker", {"waveform": waveform[None]})["voice"][0]
+        return voice
+
+    def fuse(self, features: Features, speaker: int | None, state: State | None) -> Fused:
         """Score one utterance in its context, and how much each modality moved the result.
 
         Args:
             features: per modality (text, audio, video) float32 (feature_size,), None if absent.
-            speaker: number of the speaker in the conversation, from 0.
+            speaker: number of the speaker in the conversation, from 0; None if it is unknown.
             state: of the previous :class:`Fused`; None at the start of a conversation.
 
         Raises:
@@ -93,7 +114,8 @@ class Recogniser:
         present = np.zeros((rows, len(MODALITIES)), np.bool_)
         present[:, here] = True
         present[np.arange(1, rows), here] = False
-        number = min(speaker, self._manifest.fusion.speakers - 1)
+        numbers = self._manifest.fusion.speakers
+        number = numbers if speaker is None else min(speaker, numbers - 1)
         inputs: dict[str, NDArray[Any]] = {
             **{
                 modality: np.repeat(self._feature(feature)[None], rows, axis=0)

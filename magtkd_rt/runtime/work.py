@@ -42,7 +42,7 @@ class Recognises(Protocol):
         """Encode faces."""
         ...
 
-    def fuse(self, features: Features, speaker: int, state: State | None) -> Fused:
+    def fuse(self, features: Features, speaker: int | None, state: State | None) -> Fused:
         """Score an utterance."""
         ...
 

@@ -13,6 +13,7 @@ import pytest
 from magtkd_rt.bundle import store
 from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle, find, installed, write_bundle
+from magtkd_rt.core.media import VOICE_WINDOWS, WINDOW
 from magtkd_rt.errors import BundleError
 
 
@@ -49,6 +50,7 @@ def test_written_bundle_loads(tiny_bundle: Bundle, tiny_manifest: Manifest) -> N
         "audio.onnx",
         "video.onnx",
         "fusion.onnx",
+        "speaker.onnx",
         "tokenizer.json",
         "golden.npz",
         "MODEL_CARD.md",
@@ -73,6 +75,25 @@ def test_missing_graph(copy: Path) -> None:
     del graphs["video"]
     edit(copy, graphs=graphs)
     assert "the graph 'video' is missing" in refusal(copy)
+
+
+@pytest.mark.parametrize("left_out", ["graph", "preprocessing"])
+def test_half_a_speaker_graph(copy: Path, left_out: str) -> None:
+    content = json.loads((copy / "manifest.json").read_text())
+    if left_out == "graph":
+        del content["graphs"]["speaker"]
+    else:
+        del content["preprocessing"]["speaker"]
+    edit(copy, graphs=content["graphs"], preprocessing=content["preprocessing"])
+    assert "'speaker' and its preprocessing come together" in refusal(copy)
+
+
+def test_voices_are_of_the_length_that_the_core_counts_in(copy: Path) -> None:
+    preprocessing = json.loads((copy / "manifest.json").read_text())["preprocessing"]
+    assert preprocessing["speaker"]["window_samples"] == VOICE_WINDOWS * WINDOW
+    preprocessing["speaker"]["window_samples"] += WINDOW
+    edit(copy, preprocessing=preprocessing)
+    assert "preprocessing.speaker.window_samples" in refusal(copy)
 
 
 def test_file_without_hash(copy: Path) -> None:

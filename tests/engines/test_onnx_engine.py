@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magtkd_rt.bundle.manifest import GRAPHS, Manifest
+from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import EngineError
@@ -70,7 +70,7 @@ def test_threads_are_bounded(tiny_bundle: Bundle) -> None:
     before = threads()
     engine = OnnxEngine(tiny_bundle, threads=2)
     engine.warm_up()
-    wanted = before + len(GRAPHS)  # one beside the caller's for each graph
+    wanted = before + len(tiny_bundle.manifest.graphs)  # one beside the caller's for each graph
     patience = time.monotonic() + 5
     while threads() > wanted and time.monotonic() < patience:
         time.sleep(0.01)  # threads that have ended stay listed for a moment

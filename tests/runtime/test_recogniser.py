@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from magtkd_rt.bundle.manifest import GRAPHS, Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.core.jobs import Fused, Turn
+from magtkd_rt.core.media import VOICE_WINDOWS, WINDOW
 from magtkd_rt.engines.fake import FakeEngine
 from magtkd_rt.engines.interface import Engine
 from magtkd_rt.engines.onnx import OnnxEngine
@@ -52,8 +53,37 @@ def recogniser(tiny_bundle: Bundle, engine: Engine) -> Recogniser:
 def test_warm_up_runs_every_graph(tiny_bundle: Bundle) -> None:
     engine = FakeEngine(tiny_bundle)
     Recogniser(tiny_bundle, engine).warm_up()
-    assert engine.runs == dict.fromkeys(GRAPHS, 1)
+    assert engine.runs == dict.fromkeys([*GRAPHS, "speaker"], 1)
     Recogniser(tiny_bundle, OnnxEngine(tiny_bundle, threads=1)).warm_up()
+
+
+def test_warm_up_without_voices(deaf_bundle: Bundle) -> None:
+    engine = FakeEngine(deaf_bundle)
+    recogniser = Recogniser(deaf_bundle, engine)
+    recogniser.warm_up()
+    assert engine.runs == dict.fromkeys(GRAPHS, 1)
+    assert not recogniser.tells_voices_apart
+    with pytest.raises(ValueError, match="no voice can be told"):
+        recogniser.voice(np.zeros(VOICE_WINDOWS * WINDOW, np.float32))
+
+
+def test_a_voice_is_a_vector_of_length_one(recogniser: Recogniser) -> None:
+    assert recogniser.tells_voices_apart
+    soft, loud = (
+        recogniser.voice(level * RANDOM.standard_normal(VOICE_WINDOWS * WINDOW, dtype=np.float32))
+        for level in (0.1, 2.0)
+    )
+    assert (soft.shape, soft.dtype) == ((8,), np.float32)
+    assert float(np.linalg.norm(loud)) == pytest.approx(1, abs=1e-5)
+    assert float(soft @ loud) < 0.999
+
+
+@pytest.mark.parametrize(
+    "shape", [(0,), (VOICE_WINDOWS * WINDOW - 1,), (1, VOICE_WINDOWS * WINDOW)]
+)
+def test_a_voice_needs_its_whole_window(recogniser: Recogniser, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="no voice can be told"):
+        recogniser.voice(np.zeros(shape, np.float32))
 
 
 def test_encodes_each_modality(recogniser: Recogniser) -> None:
@@ -171,6 +201,8 @@ def test_fusion_is_one_run(tiny_bundle: Bundle) -> None:
         [True, False, False],
     ]
     assert inputs["speaker"].tolist() == [8, 8, 8]  # the last number is any further speaker
+    Recogniser(tiny_bundle, engine).fuse((TEXT, None, None), None, None)
+    assert engine.seen["fusion"]["speaker"].tolist() == [9, 9]  # after it, nobody known
     assert not inputs["keys"].any()
     assert inputs["keys"].shape == (3, 1, 1, 4, 8)
 

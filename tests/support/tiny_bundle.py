@@ -17,8 +17,8 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from magtkd_rt.bundle.golden import GoldenCase, write_golden
-from magtkd_rt.bundle.manifest import GRAPHS, Manifest
+from magtkd_rt.bundle.golden import GoldenCase, read_golden, write_golden
+from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.features.prompt import (
@@ -78,6 +78,14 @@ _TINY_GRAPHS = {
         feature = MatMul (mean, project)
         logits = MatMul (feature, classify)
     }""",
+    "speaker": """speaker (float[b,samples] waveform) => (float[b,8] voice) {
+        column = Unsqueeze (waveform, two)
+        waves = Mul (column, frequencies)
+        bounded = Cos (waves)
+        mean = ReduceMean <keepdims=0> (bounded, one)
+        mixed = MatMul (mean, mix)
+        voice = LpNormalization <axis=1, p=2> (mixed)
+    }""",
     # One layer, one head: the window's mean key stands for attention.
     "fusion": """fusion (float[b,8] text, float[b,8] audio, float[b,8] video, bool[b,3] present,
         int64[b] speaker, float[b,1,1,4,8] keys, bool[b,3,4] valid)
@@ -109,7 +117,8 @@ def _tiny_graph(name: str) -> bytes:
         "classify": random.standard_normal((8, 7), dtype=np.float32),
         "project": random.standard_normal((48, 8), dtype=np.float32) / 255,
         "absent": random.standard_normal((1, 3, 8), dtype=np.float32),
-        "speakers": random.standard_normal((9, 8), dtype=np.float32),
+        "speakers": random.standard_normal((10, 8), dtype=np.float32),
+        "mix": random.standard_normal((8, 8), dtype=np.float32),
         "one_two_three": np.array([1, 2, 3]),
         **{w: np.array([i]) for i, w in enumerate(("zero", "one", "two", "three", "four"))},
     }
@@ -139,6 +148,7 @@ def tiny_manifest(bert_tokenizer: Path) -> Manifest:
             [*features, "present", "speaker", "keys", "valid"],
             ["logits", "keys_out", "valid_out"],
         ),
+        "speaker": (["waveform"], ["voice"]),
     }
     return Manifest.model_validate(
         {
@@ -163,6 +173,7 @@ def tiny_manifest(bert_tokenizer: Path) -> Manifest:
                 },
                 "audio": {"min_samples": 400, "max_seconds": 1.0},
                 "video": {"max_faces": 4},
+                "speaker": {"vector_size": 8, "front_end": "none"},
             },
             "graphs": {
                 graph: {
@@ -206,6 +217,7 @@ def tiny_inputs(graph: str) -> dict[str, np.ndarray]:
         "text": {"input_ids": np.array([[2, 9, 12, 4, 3]]), "mask_position": np.array([3])},
         "audio": {"waveform": random.standard_normal((1, 500), dtype=np.float32)},
         "video": {"faces": random.integers(0, 256, (3, 48, 48), dtype=np.uint8)},
+        "speaker": {"waveform": random.standard_normal((2, 19_456), dtype=np.float32)},
         "fusion": {
             **features,
             "present": np.array([[True, True, True], [False, True, False]]),
@@ -218,7 +230,7 @@ def tiny_inputs(graph: str) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session")
 def tiny_files(bert_tokenizer: Path, tiny_manifest: Manifest) -> dict[str, bytes | Path]:
     """The files of `tiny_bundle`; the golden outputs come from onnx's reference evaluator."""
-    graphs = {graph: _tiny_graph(graph) for graph in GRAPHS}
+    graphs = {graph: _tiny_graph(graph) for graph in tiny_manifest.graphs}
     cases = []
     for graph, content in graphs.items():
         names, inputs = tiny_manifest.graphs[graph].outputs, tiny_inputs(graph)
@@ -240,3 +252,21 @@ def tiny_bundle(
 ) -> Bundle:
     """A whole bundle on disk. Not to be changed: it is shared by all tests."""
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny", tiny_manifest, tiny_files)
+
+
+@pytest.fixture(scope="session")
+def deaf_bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny bundle without the graph that tells voices apart. Not to be changed either."""
+    described = tiny_bundle.manifest.model_dump(mode="json")
+    del described["graphs"]["speaker"]
+    described["preprocessing"]["speaker"] = None
+    files: dict[str, bytes | Path] = {
+        file: tiny_bundle.path(file) for file in tiny_bundle.manifest.files
+    }
+    del files["speaker.onnx"]
+    cases = [case for case in read_golden(tiny_bundle) if case.graph != "speaker"]
+    return write_bundle(
+        tmp_path_factory.mktemp("bundles") / "deaf",
+        Manifest.model_validate(described),
+        files | {"golden.npz": write_golden(cases)},
+    )
