@@ -25,6 +25,7 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 COMES_WITH = {
     "ctranslate2": "faster-whisper",
     "cv2": "opencv-python-headless",
+    "pyannote": "pyannote.metrics",
     "sklearn": "scikit-learn",
     "pydantic_core": "pydantic",
 }

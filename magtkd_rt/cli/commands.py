@@ -32,6 +32,8 @@ app = typer.Typer(
   magtkd bundle show starter
 
   magtkd bench run --input talk.mp4
+
+  magtkd bench speakers --audio call.wav --rttm call.rttm
 """,
 )
 train_app = typer.Typer(**_SETTINGS, help="Train bundles.")  # type: ignore[arg-type]
@@ -164,3 +166,28 @@ def run(
     from magtkd_rt.cli.bench import run_bench
 
     run_bench(input, bundle=bundle, asr=asr, threads=threads, json=json)
+
+
+@bench_app.command(epilog="  magtkd bench speakers --audio call.wav --rttm call.rttm --out report")
+def speakers(
+    audio: Annotated[Path, typer.Option(metavar="FILE", help="A recording of several people.")],
+    rttm: Annotated[
+        Path, typer.Option(metavar="FILE", help="Who speaks when in it; see docs/speakers.md.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where results, turns and the timeline's picture go."),
+    ] = None,
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Hear a recording and tell how well its speakers are told apart.
+
+    An STM file of the RTTM file's name beside it tells the turns more finely.
+    """
+    from magtkd_rt.cli.speakers import bench_speakers
+
+    bench_speakers(audio, rttm, out, bundle=bundle, threads=threads, json=json)
