@@ -30,7 +30,9 @@ class SessionConfig:
         text_confidence_threshold: a transcript under it is masked out of the fusion.
         abstain_threshold: a result under it is marked `abstained`.
         context_turns: turns in whose light text is judged, its own included.
-        channels_are_speakers: each channel is one speaker; else all is one speaker.
+        channels_are_speakers: each channel is one speaker.
+        voices: speakers are told by their voices, where channels do not tell them; the sound then
+            comes with voice prints. With neither all is one speaker.
         channels: channels that are expected; their sound is put in one order.
         transcribe: whether there is a transcriber.
         modalities: those that the bundle can use.
@@ -50,6 +52,7 @@ class SessionConfig:
     abstain_threshold: float
     context_turns: int = 32
     channels_are_speakers: bool = False
+    voices: bool = False
     channels: int = 1
     transcribe: bool = True
     modalities: frozenset[wire.ModalityName] = frozenset(MODALITIES)
@@ -69,3 +72,5 @@ class SessionConfig:
             raise ValueError("context_turns, max_faces, max_waiting, max_faces_kept: 1 or more")
         if not 1 <= self.channels <= self.max_channels:
             raise ValueError("channels must be 1 to max_channels")
+        if self.voices and self.channels_are_speakers:
+            raise ValueError("speakers are told by channels or by voices, not by both")

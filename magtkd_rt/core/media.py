@@ -20,8 +20,8 @@ WINDOW: Final = 512
 VOICE_WINDOWS: Final = 38
 """Windows of sound that one voice print speaks for (1.216 s)."""
 
-VOICE_HOP: Final = 6
-"""Windows from one voice print to the next (192 ms)."""
+VOICE_HOP: Final = 4
+"""Windows from one voice print to the next (128 ms)."""
 
 NANOSECONDS: Final = 1_000_000_000
 
