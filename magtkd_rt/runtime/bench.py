@@ -29,6 +29,7 @@ LISTENING: Final = "magtkd: listening on "
 WITHOUT_ASR: Final[tuple[Part, ...]] = (
     "source",
     "vad",
+    "voices",
     "faces",
     "core",
     "text",

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Part = Literal["source", "vad", "faces", "core", "asr", "text", "audio", "video", "fusion"]
+Part = Literal[
+    "source", "vad", "voices", "faces", "core", "asr", "text", "audio", "video", "fusion"
+]
 
 
 class Meter:

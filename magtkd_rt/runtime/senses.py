@@ -1,4 +1,4 @@
-"""What the machine hears and sees: speech probabilities and faces, in the order of the media."""
+"""What the machine hears and sees: speech, voices and faces, in the order of the media."""
 
 from __future__ import annotations
 
@@ -33,33 +33,51 @@ class FindsFaces(Protocol):
         ...
 
 
+class KnowsVoices(Protocol):
+    """What is needed of who listens to voices."""
+
+    def listen(self, heard: HeardSound) -> HeardSound:
+        """Take the next sound of a channel; return it with its voice prints."""
+        ...
+
+
 class Senses:
     """Turns media into what the core takes; keeps the order. For one thread.
 
-    A picture on which the face finder fails shows no face.
+    A picture on which the face finder fails shows no face. Once the voices failed there are no
+    more of them.
 
     Args:
         speech: detects speech.
         faces: finds faces; None looks at no picture.
         channels: of the sound.
         meter: counts the time of both.
+        voices: adds voice prints; None where they decide nothing.
     """
 
     def __init__(
-        self, speech: HearsSpeech, faces: FindsFaces | None, channels: int, meter: Meter
+        self,
+        speech: HearsSpeech,
+        faces: FindsFaces | None,
+        channels: int,
+        meter: Meter,
+        voices: KnowsVoices | None = None,
     ) -> None:
         self._speech = speech
         self._faces = faces
         self._channels = channels
         self._meter = meter
+        self._voices = voices
+        self._no_face_told = False
         self.problems: list[str] = []
-        """One line for the first failure of the face finder."""
+        """One line for the first failure of the face finder, and of the voices."""
 
     def perceive(self, item: Media) -> Percept | None:
         """Take the next item."""
         if isinstance(item, AudioChunk):
             with self._meter.measure("vad"):
-                return self._speech.push(item)
+                heard = self._speech.push(item)
+            return None if heard is None else self._listen(heard)
         if self._faces is None:
             return None
         with self._meter.measure("faces"):
@@ -69,11 +87,22 @@ class Senses:
         try:
             return finder.find(frame)
         except Exception as error:  # OpenCV's errors share no narrower class
-            if not self.problems:
+            if not self._no_face_told:
+                self._no_face_told = True
                 self.problems.append(f"no face was looked for in a picture: {one_line(error)}")
             return SeenFace(frame.time_ns, None)
+
+    def _listen(self, heard: HeardSound) -> HeardSound:
+        if self._voices is None:
+            return heard
+        try:
+            return self._voices.listen(heard)
+        except Exception as error:  # an engine may raise anything
+            self._voices = None
+            self.problems.append(f"voices are told apart no more: {one_line(error)}")
+            return heard
 
     def flush(self) -> list[HeardSound]:
         """The windows that the end of the sound leaves unfinished."""
         rests = [self._speech.flush(channel) for channel in range(self._channels)]
-        return [rest for rest in rests if rest is not None]
+        return [self._listen(rest) for rest in rests if rest is not None]
