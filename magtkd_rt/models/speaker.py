@@ -2,6 +2,7 @@
 
 The network is Resemblyzer's (Resemble AI, Apache-2.0), trained for GE2E: three LSTM layers over
 the power of 40 mel bands. Its front end is inside, so training and runtime cannot differ in it.
+Behind it what all voices share is taken away, and what varies within one voice is made small.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ SAMPLES = VOICE_WINDOWS * WINDOW
 FRONT_END = "level -30 dBFS; power of 40 Slaney mel bands; 25 ms Hann windows every 10 ms"
 """What happens to the waveform first, for the manifest."""
 
-_WINDOW, _HOP, _BANDS = 400, 160, 40
+BANDS = 40
+"""Of the mel power that the network sees."""
+
+_WINDOW, _HOP = 400, 160
 _LEVEL = -30.0  # dBFS
 _QUIETEST = 3e-5  # RMS, -90 dBFS: what is quieter is not raised to the whole level
 _MEL_KNEE = 1000.0  # Hz: Slaney's scale is linear below, logarithmic above
 
 
-def slaney_filters(bands: int = _BANDS) -> Tensor:
+def slaney_filters(bands: int = BANDS) -> Tensor:
     """Triangular filters of equal area on Slaney's mel scale, 0 to 8 kHz: (201, bands)."""
     step = math.log(6.4) / 27
     knee = _MEL_KNEE * 3 / 200
@@ -68,13 +72,21 @@ class MelPower(nn.Module):
 
 
 class SpeakerEncoder(nn.Module):
-    """Tells how a voice sounds, whoever speaks and whatever is said."""
+    """Tells how a voice sounds, whoever speaks and whatever is said.
+
+    `mean` (size,) and `whiten` (size, size) make vectors of the network comparable; until they are
+    learned they change nothing.
+    """
 
     def __init__(self, size: int = 256, layers: int = 3) -> None:
         super().__init__()
         self.mel_power = MelPower()
-        self.lstm = nn.LSTM(_BANDS, size, layers, batch_first=True)
+        self.lstm = nn.LSTM(BANDS, size, layers, batch_first=True)
         self.linear = nn.Linear(size, size)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("whiten", torch.eye(size))
+        self.mean: Tensor
+        self.whiten: Tensor
 
     @staticmethod
     def level(waveform: Tensor) -> Tensor:
@@ -82,7 +94,11 @@ class SpeakerEncoder(nn.Module):
         rms = waveform.square().mean(dim=1, keepdim=True).sqrt()
         return waveform * (10 ** (_LEVEL / 20) / rms.clamp(min=_QUIETEST))
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """(b, samples) float32 at 16 kHz -> (b, size), each of length 1, nothing negative."""
+    def embed(self, waveform: Tensor) -> Tensor:
+        """(b, samples) -> (b, size) as the network says it: length 1, nothing negative."""
         _, (hidden, _) = self.lstm(self.mel_power(self.level(waveform)))
         return functional.normalize(functional.relu(self.linear(hidden[-1])), dim=1)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(b, samples) float32 at 16 kHz -> (b, size), each of length 1."""
+        return functional.normalize((self.embed(waveform) - self.mean) @ self.whiten, dim=1)

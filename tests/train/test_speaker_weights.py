@@ -9,12 +9,27 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from numpy.typing import NDArray
 
 from magtkd_rt.errors import DataError, ExtraMissing
 from magtkd_rt.models.speaker import SAMPLES, SpeakerEncoder
 from magtkd_rt.train import speaker
+from magtkd_rt.train.corpora import read_ravdess
 from magtkd_rt.train.graphs import Exportable, module_cases, run_onnx, store_half, to_onnx
-from magtkd_rt.train.speaker import lift_speaker, speaker_cases, weights_file
+from magtkd_rt.train.speaker import (
+    Floats,
+    as_by_telephone,
+    equal_error_rate,
+    in_a_room,
+    in_noise,
+    lift_speaker,
+    read_voices,
+    speaker_cases,
+    train_speaker,
+    voices_of,
+    weights_file,
+    whitening,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +47,92 @@ def encoder() -> SpeakerEncoder:
 
 def test_every_weight_is_lifted(encoder: SpeakerEncoder) -> None:
     found = torch.load(weights_file(), map_location="cpu", weights_only=True)["model_state"]
-    own = encoder.state_dict()
+    own = dict(encoder.named_parameters())
     assert len(own) == 14
     for name, weight in own.items():
         assert torch.equal(weight, found[name]), name
 
 
-@torch.no_grad()
+def made_voices(count: int, seed: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Vectors of six voices, which differ in one direction and vary in another, stronger one."""
+    random = np.random.default_rng(seed)
+    actors = np.repeat(np.arange(6), count)
+    voices = 0.05 * random.standard_normal((6 * count, 8))
+    voices[:, 0] += 1
+    voices[:, 1] += np.linspace(-0.3, 0.3, 6)[actors]
+    voices[:, 2] += 0.5 * random.standard_normal(6 * count)
+    voices /= np.linalg.norm(voices, axis=1, keepdims=True)
+    return voices.astype(np.float32), actors
+
+
+def test_whitening_makes_one_voice_vary_alike_in_all_directions() -> None:
+    voices, actors = made_voices(200, seed=1)
+    mean, whiten = whitening(voices, actors, shrinkage=0.0)
+    mapped = (voices - mean) @ whiten
+    own = np.concatenate([m - m.mean(axis=0) for m in (mapped[actors == a] for a in range(6))])
+    np.testing.assert_allclose(own.T @ own / len(own), np.eye(8), atol=0.01)
+
+
+def test_whitened_voices_are_told_apart_better() -> None:
+    mean, whiten = whitening(*made_voices(60, seed=1))
+    voices, actors = made_voices(20, seed=2)
+    mapped = (voices - mean) @ whiten
+    mapped /= np.linalg.norm(mapped, axis=1, keepdims=True)
+    before, after = equal_error_rate(voices, actors), equal_error_rate(mapped, actors)
+    assert after < before - 0.05
+
+
+def test_equal_error_rate() -> None:
+    actors = np.array([0, 0, 1, 1])
+    apart = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
+    assert equal_error_rate(apart, actors) == 0
+    assert equal_error_rate(apart[[0, 2, 0, 2]], actors) == 1
+
+
+def test_places_change_the_sound_but_not_its_length() -> None:
+    random = np.random.default_rng(3)
+    sound = (0.1 * random.standard_normal(SAMPLES)).astype(np.float32)
+    hertz = np.fft.rfftfreq(SAMPLES, 1 / 16_000)
+    for _ in range(5):
+        for place in (as_by_telephone, in_noise, in_a_room):
+            changed = place(sound, random)
+            assert (changed.shape, changed.dtype) == ((SAMPLES,), np.float32)
+            assert np.isfinite(changed).all()
+        power = np.abs(np.fft.rfft(as_by_telephone(sound, random))) ** 2
+        assert power[hertz > 3900].sum() < 0.01 * power.sum()
+        noise = in_noise(sound, random) - sound
+        assert 7.9 < 10 * np.log10(np.mean(sound**2) / np.mean(noise**2)) < 25.1
+
+
+def test_what_was_learned_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def few(data: Path, split: str) -> tuple[Floats, NDArray[np.int64]]:
+        asked.append(split)
+        sounds = np.random.default_rng(len(split)).standard_normal((8, SAMPLES // 4))
+        return sounds.astype(np.float32), np.repeat([1, 2], 4)
+
+    monkeypatch.setattr(speaker, "read_voices", few)
+    first = train_speaker(tmp_path, tmp_path)
+    again = train_speaker(tmp_path, tmp_path)
+    assert asked == ["train", "dev"]
+    assert not torch.equal(first.whiten, torch.eye(256))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+
+
+def test_voices_of_ravdess(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = read_ravdess(shared / "data", "dev")[:3]
+    monkeypatch.setattr(speaker, "read_ravdess", lambda *_: clips)
+    sounds, actors = read_voices(shared / "data", "dev")
+    assert sounds.shape == (9, SAMPLES)
+    assert actors.tolist() == [clips[0].actor] * 9
+    again, _ = read_voices(shared / "data", "dev")
+    np.testing.assert_array_equal(sounds, again)
+
+
 def test_voices_lie_closer_to_themselves_than_to_others(
     encoder: SpeakerEncoder, shared: Path
 ) -> None:
@@ -47,7 +141,8 @@ def test_voices_lie_closer_to_themselves_than_to_others(
     for name in ("librivox_0870.wav", "6930-75918-0000.flac", "7902-96591-0000.flac"):
         sound, rate = soundfile.read(speech / name, dtype="float32")
         assert rate == 16_000
-        voices.append(encoder(torch.from_numpy(sound).unfold(0, SAMPLES, 4000)))
+        windows = np.lib.stride_tricks.sliding_window_view(sound, SAMPLES)[::4000].copy()
+        voices.append(voices_of(encoder, windows))
     same = min(float((voice @ voice.T).mean()) for voice in voices)
     other = max(float((a @ b.T).mean()) for a in voices for b in voices if a is not b)
     assert other + 0.1 < same
