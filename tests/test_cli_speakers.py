@@ -1,4 +1,4 @@
-"""`magtkd bench speakers`, as a user calls it."""
+"""`magtkd bench speakers` and `magtkd eval`, as a user calls them."""
 
 from __future__ import annotations
 
@@ -149,3 +149,36 @@ def test_without_pyannote_the_extra_is_named(
         "pyannote.metrics is not installed",
         "magtkd-rt[bench]",
     )
+
+
+# magtkd eval
+
+
+def test_eval_is_a_group_that_judges_a_bundle_unless_told_otherwise(
+    run_program: Run, tmp_path: Path
+) -> None:
+    assert_one_line(run_program("magtkd", "eval"), "Missing option '--data'")
+    data = ("--data", tmp_path, "--out", tmp_path / "out")
+    for command in (["eval"], ["eval", "bundle"]):
+        assert_one_line(run_program("magtkd", *command, *data), "not found", "--data DIR")
+    assert_one_line(run_program("magtkd", "eval", "--bundle", "none", *data), "none")
+    assert_one_line(run_program("magtkd", "eval", "nonsense", *data), "nonsense")
+
+
+def test_eval_s_help_names_both(run_program: Run) -> None:
+    told = run_program("magtkd", "eval", "--help")
+    assert told.code == 0
+    assert "bundle" in told.out and "speakers" in told.out
+    speakers_help = run_program("magtkd", "eval", "speakers", "--help")
+    assert speakers_help.code == 0
+    for option in ("--data", "--out", "--seeds", "--actors", "--no-context"):
+        assert option in speakers_help.out
+
+
+def test_eval_speakers_refuses_what_it_cannot_use(run_program: Run, tmp_path: Path) -> None:
+    data = ("--data", tmp_path, "--out", tmp_path / "out")
+    command = ("magtkd", "eval", "speakers", *data)
+    assert_one_line(run_program(*command), "RAVDESS not found")
+    assert_one_line(run_program(*command, "--actors", "18-21"), "not of one split", "21-24 (test)")
+    assert_one_line(run_program(*command, "--seeds", "0"), "--seeds")
+    assert not (tmp_path / "out").exists()

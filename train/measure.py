@@ -108,8 +108,10 @@ def whole_dialogues(recogniser: Recogniser, dialogues: list[Paired], present: Pr
 
 
 def _speakers(recogniser: Recogniser, dialogue: Paired) -> NDArray[np.int64]:
-    """(n,); the last number is any further speaker, as in the runtime."""
-    return np.minimum(dialogue.speaker, recogniser.bundle.manifest.fusion.speakers - 1)
+    """(n,); the last number is any further speaker, the one behind it an unknown one."""
+    numbers = recogniser.bundle.manifest.fusion.speakers
+    known = np.minimum(dialogue.speaker, numbers - 1)
+    return np.where(dialogue.speaker < 0, numbers, known)
 
 
 def _features(features: NDArray[np.float32], present: Presence) -> dict[str, NDArray[Any]]:

@@ -71,14 +71,16 @@ class Paired:
     """One dialogue with three modalities.
 
     Attributes:
-        features: (n, 3, d); speaker: (n,); labels: (n,).
+        features: (n, 3, d); speaker: (n,), -1 for an unknown one; labels: (n,).
         logits: (n, 3, classes), what each modality's own student says.
+        voice: (n,), row of the borrowed voice in its bank.
     """
 
     features: Floats
     logits: Floats
     speaker: NDArray[np.int64]
     labels: NDArray[np.int64]
+    voice: NDArray[np.int64]
 
 
 def pair_dialogue(
@@ -102,7 +104,7 @@ def pair_dialogue(
         shares: (classes,), how often each label is drawn for what is exchanged.
     """
     actors = random.permutation(voices.owners)
-    features, logits = [], []
+    features, logits, borrowed = [], [], []
 
     def label_or_any(label: int, share: float) -> int:
         return int(random.choice(len(shares), p=shares)) if random.random() < share else label
@@ -113,6 +115,7 @@ def pair_dialogue(
         if random.random() < exchange.text:
             word = text.draw(0, int(random.choice(len(shares), p=shares)), random)
         voice = voices.draw(actor, label_or_any(utterance.label, exchange.audio), random)
+        borrowed.append(voice)
         expression = label_or_any(utterance.label, exchange.video)
         seen = [faces.draw(0, expression, random) for _ in range(random.integers(1, FACES + 1))]
         features.append(
@@ -124,6 +127,7 @@ def pair_dialogue(
         np.array(logits, np.float32),
         np.array([u.speaker for u in dialogue]),
         np.array([u.label for u in dialogue]),
+        np.array(borrowed),
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
-from magtkd_rt.errors import ExtraMissing
 
 _SETTINGS = {
     "add_completion": False,
@@ -41,11 +40,9 @@ bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[a
 bench_app = typer.Typer(**_SETTINGS, help="Measure this machine.")  # type: ignore[arg-type]
 app.command("live")(live_command)
 app.add_typer(train_app, name="train")
+app.add_typer(eval_app, name="eval")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bench_app, name="bench")
-
-_Data = Annotated[Path, typer.Option(metavar="DIR", help="The corpora.")]
-_Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")]
 
 
 @app.callback()
@@ -77,8 +74,8 @@ def train() -> None:
 
 @train_app.command(epilog="  magtkd train starter --data ../shared/data --out build/starter")
 def starter(
-    data: _Data,
-    out: _Out,
+    data: Data,
+    out: Out,
     yamnet: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="yamnet.tflite, from which the audio student starts."),
@@ -92,36 +89,13 @@ def starter(
     ] = None,
 ) -> None:
     """Train the starter bundle; takes hours on a CPU, and goes on where it was interrupted."""
-    _need_training()
+    need_training()
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
 
     from magtkd_rt.train.starter import STAGES, train_starter
 
     train_starter(data, out, yamnet, stages or STAGES)
-
-
-@app.command("eval", epilog="  magtkd eval --bundle starter --data ../shared/data --out report")
-def evaluate_bundle(
-    data: _Data,
-    out: _Out,
-    bundle: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="The bundle to be judged.")
-    ] = "starter",
-    threads: Annotated[int, typer.Option(min=1, help="Threads that a model may compute on.")] = 2,
-) -> None:
-    """Judge a bundle on the test splits: a JSON file, a page to read, and plots."""
-    _need_training()
-    from magtkd_rt.train.evaluate import evaluate
-
-    evaluate(bundle, data, out, threads=threads)
-    print(f"the results are in {out / 'index.html'} and {out / 'results.json'}")
-
-
-def _need_training() -> None:
-    for module in ("torch", "sklearn", "matplotlib"):
-        if importlib.util.find_spec(module) is None:
-            raise ExtraMissing(module, "train")
 
 
 @bundle_app.callback()

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from magtkd_rt.errors import ExtraMissing, InputError
+from magtkd_rt.errors import ExtraMissing
 
 _RATES = {
     "collar, overlap skipped": "collar 0.25 s, overlap skipped",
@@ -45,7 +45,7 @@ def bench_speakers(
     """
     need_bench()
     from magtkd_rt.runtime.hearing import hear_file
-    from magtkd_rt.train.diarization.judging import draw, judge
+    from magtkd_rt.train.diarization.judging import draw, judge, make_folder
     from magtkd_rt.train.diarization.reference import (
         SpokenTurn,
         read_rttm,
@@ -70,21 +70,6 @@ def bench_speakers(
     console.print(_table(measured, audio.name, (rttm if lines is None else beside).name))
     if out is not None:
         console.print(f"the timeline is in {out / 'timeline.png'}", style="dim")
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for results.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {path} ({error.strerror})",
-            remedy="name another with --out DIR",
-        ) from error
 
 
 def _table(measured: dict[str, Any], recording: str, turns_from: str) -> Table:

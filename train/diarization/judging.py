@@ -74,7 +74,8 @@ def judge(
                 ("no collar", 0.0, False),
             )
         },
-        "changes": asdict(changes) | {"delay_s": delay_percentiles(changes.delays_s)},
+        "changes": asdict(changes)
+        | {"delays_s": list(changes.delays_s), "delay_s": delay_percentiles(changes.delays_s)},
         "own_utterances": asdict(judge_turns(lines, found, match_speakers(lines, found, duration))),
         "compute": compute(heard, true),
         "turns": {"true": [asdict(turn) for turn in true], "found": [asdict(t) for t in found]},
@@ -92,6 +93,21 @@ def check_belongs(turns: Sequence[SpokenTurn], duration: float) -> None:
             f"somebody begins to speak at {last:g} s, and the recording ends at {duration:g} s",
             remedy="give the reference of this recording",
         )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {path} ({error.strerror})",
+            remedy="name another with --out DIR",
+        ) from error
 
 
 def compute(heard: Hearing, true: Sequence[SpokenTurn]) -> Results:
