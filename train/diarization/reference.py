@@ -11,6 +11,8 @@ from typing import Final, NoReturn
 from magtkd_rt.errors import InputError
 
 MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_TURNS: Final = 2000
+"""Some two hours of talk; comparing turns with turns takes the square of their number."""
 MAX_SECONDS: Final = 1e6
 """No recording is longer than that (eleven days): a larger number is a fault."""
 
@@ -127,6 +129,10 @@ def _read(
             remedy="keep the lines of the one that is heard",
         )
     turns = sorted(turn for _, turn in found if turn.length > 0)
+    if len(turns) > MAX_TURNS:
+        raise InputError(
+            f"{path} has {len(turns)} turns, {MAX_TURNS} are the most", remedy="judge a part of it"
+        )
     if not turns:
         raise InputError(f"in {path} nobody speaks", remedy=f"give the recording's {form} file")
     return turns

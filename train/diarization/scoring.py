@@ -187,13 +187,19 @@ def judge_turns(
     true: Sequence[SpokenTurn], found: Sequence[SpokenTurn], speaker_of: Mapping[str, str]
 ) -> OwnUtterances:
     """See which turns became utterances of their own; `speaker_of` is `match_speakers`'."""
+    speech = _annotation(true, "true")
     turns = [turn for turn in true if turn.length > LONG_TURN_S]
+    matched = [(u, speaker_of[u.speaker]) for u in sorted(found) if u.speaker in speaker_of]
+    pure = [(u, speaker) for u, speaker in matched if _is_own(u, speaker, speech)]
     own = alone = 0
     for turn in turns:
-        mine = [u for u in found if speaker_of.get(u.speaker) == turn.speaker]
-        pure = [u for u in mine if _is_own(u, turn.speaker, true)]
-        own += sum(_common(u, turn) for u in pure) >= _COVERED * turn.length
-        alone += any(_common(u, turn) >= _COVERED * _span(u, turn) for u in mine)
+        common = sum(_common(u, turn) for u, speaker in pure if speaker == turn.speaker)
+        own += common >= _COVERED * turn.length
+        alone += any(
+            _common(u, turn) >= _COVERED * _span(u, turn)
+            for u, speaker in matched
+            if speaker == turn.speaker
+        )
     return OwnUtterances(len(turns), own, alone)
 
 
@@ -250,11 +256,11 @@ def _span(one: SpokenTurn, other: SpokenTurn) -> float:
     return max(one.end, other.end) - min(one.start, other.start)
 
 
-def _is_own(utterance: SpokenTurn, speaker: str, true: Sequence[SpokenTurn]) -> bool:
+def _is_own(utterance: SpokenTurn, speaker: str, speech: Annotation) -> bool:
     """Whether what others alone speak in an utterance is little enough."""
-    speech = _annotation(true, "true").crop(Segment(utterance.start, utterance.end))
-    all_s = speech.get_timeline().support().duration()
-    own_s = speech.label_timeline(f"true {speaker}").support().duration()
+    inside = speech.crop(Segment(utterance.start, utterance.end))
+    all_s = inside.get_timeline().support().duration()
+    own_s = inside.label_timeline(f"true {speaker}").support().duration()
     return bool(all_s - own_s <= min(_FOREIGN_S, _FOREIGN_SHARE * all_s))
 
 

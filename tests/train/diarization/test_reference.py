@@ -88,10 +88,14 @@ def test_what_is_no_stm(tmp_path: Path, content: bytes, words: str) -> None:
     assert_refused(read_stm, tmp_path, content, words)
 
 
-def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_missing_or_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for path in (tmp_path, tmp_path / "missing.rttm"):
         with pytest.raises(InputError, match="cannot be read"):
             read_rttm(path)
+    many = b"".join(b"SPEAKER a 1 %d 1 <NA> <NA> Anna\n" % n for n in range(2001))
+    assert_refused(read_rttm, tmp_path, many, "2001 turns, 2000 are the most")
     monkeypatch.setattr(reference, "MAX_BYTES", 1 << 20)
     assert_refused(read_rttm, tmp_path, b" " * (1 << 20) + b"\n", "larger than 1 MiB")
 
