@@ -99,6 +99,10 @@ class Transcript(_Event):
     language: str
     confidence: Probability
     speaker: str
+    """S1, S2, ... by first appearance, or an enrolled name; `S?` where it is not sure, and in
+    words so far where voices tell speakers apart, which they do when the utterance is over."""
+    speaker_confidence: Probability | None = None
+    """How likely it is that speaker; null where no voice was judged."""
     start: float
     end: float
 
@@ -141,10 +145,15 @@ class Emotion(_Event):
     probabilities: dict[str, Probability]
     modalities: dict[ModalityName, Modality]
     speaker: str
+    """As in the transcript."""
+    speaker_confidence: Probability | None = None
+    """How likely it is that speaker; null where no voice was judged."""
     start: float
     end: float
     text: str
     latency: Latency
+    overlapped: bool = False
+    """Somebody else was heard to speak at the same time, on another channel."""
 
 
 class UtteranceDropped(_Event):

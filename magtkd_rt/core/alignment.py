@@ -14,12 +14,13 @@ from magtkd_rt.core.media import WINDOW, HeardSound, SeenFace, samples_to_ns
 
 @dataclass(frozen=True, slots=True)
 class HeardWindow:
-    """One window of one channel: `samples` is float32 (WINDOW,)."""
+    """One window of one channel: `samples` is float32 (WINDOW,), `voice` what ends with it."""
 
     channel: int
     start: int
     samples: NDArray[np.float32]
     speech: float
+    voice: NDArray[np.float32] | None = None
 
 
 class WindowMerge:
@@ -45,11 +46,12 @@ class WindowMerge:
         count = len(sound.speech)
         late = min(count, max(0, reached - sound.start) // WINDOW)
         windows = sound.samples.reshape(count, WINDOW)
+        voices = {voice.end: voice.vector for voice in sound.voices}
         for n in range(late, count):
+            start = sound.start + n * WINDOW
+            voice = voices.get(start + WINDOW)
             queue.append(
-                HeardWindow(
-                    sound.channel, sound.start + n * WINDOW, windows[n], float(sound.speech[n])
-                )
+                HeardWindow(sound.channel, start, windows[n], float(sound.speech[n]), voice)
             )
         self._reached[sound.channel] = max(reached, sound.start + count * WINDOW)
         return late

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field
 
 from magtkd_rt import wire
 from magtkd_rt.core.segmenter import SegmenterConfig
+from magtkd_rt.core.speakers import Enrolled as Enrolled
+from magtkd_rt.core.speakers import SpeakerConfig
+from magtkd_rt.core.turns import TurnConfig
 from magtkd_rt.core.utterance import MODALITIES
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Enrolled:
-    """A speaker who is known beforehand: `vector`, float32 (d,), is the mean of their prints."""
-
-    name: str
-    vector: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +35,8 @@ class SessionConfig:
         max_faces_kept: faces kept for utterances that are not over.
         channel_patience: windows that a channel may lag behind before it is waited for no more.
         max_channels: channels that are accepted at all.
+        turns: when voices show that the speaker changed.
+        speakers: when two voices are one speaker.
         enrolled: speakers whose voices are known beforehand.
     """
 
@@ -63,6 +57,8 @@ class SessionConfig:
     max_faces_kept: int = 1024
     channel_patience: int = 156
     max_channels: int = 16
+    turns: TurnConfig = field(default_factory=TurnConfig)
+    speakers: SpeakerConfig = field(default_factory=SpeakerConfig)
     enrolled: tuple[Enrolled, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,3 +70,5 @@ class SessionConfig:
             raise ValueError("channels must be 1 to max_channels")
         if self.voices and self.channels_are_speakers:
             raise ValueError("speakers are told by channels or by voices, not by both")
+        if len(self.enrolled) > self.speakers.most:
+            raise ValueError("no more speakers may be enrolled than there may be")

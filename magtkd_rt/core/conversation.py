@@ -31,6 +31,6 @@ class Conversation:
         return tuple(self._turns)
 
 
-def speaker_name(speaker: int) -> str:
-    """The speaker's name on the wire: S1, S2, ..."""
-    return f"S{speaker + 1}"
+def speaker_name(speaker: int | None) -> str:
+    """The speaker's name on the wire: S1, S2, ...; S? where it is not sure who spoke."""
+    return "S?" if speaker is None else f"S{speaker + 1}"

@@ -76,14 +76,14 @@ class Fuse(Job):
 
     Attributes:
         features: per modality (text, audio, video) a float32 (d,) vector, or None where absent.
-        speaker: number of the speaker in the conversation.
+        speaker: number of the speaker in the conversation, None where it is not sure who spoke.
         state: what the previous `Fused` returned, or None at the start of the conversation.
     """
 
     features: tuple[
         NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.float32] | None
     ]
-    speaker: int
+    speaker: int | None
     state: Any
 
 

@@ -6,7 +6,7 @@ utterances ended: the text encoder reads earlier turns and the fusion carries it
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,7 +33,8 @@ from magtkd_rt.core.jobs import (
 )
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.outbox import Outbox
-from magtkd_rt.core.segmenter import Closed
+from magtkd_rt.core.segmenter import Closed, Opened
+from magtkd_rt.core.speakers import Speakers
 from magtkd_rt.core.utterance import (
     NO_WORDS,
     Utterance,
@@ -63,15 +64,25 @@ class Recognition:
         config: of the session.
         outbox: takes events and jobs.
         totals: counters to add to.
+        speakers: tells voices apart; None where voices do not count.
     """
 
-    def __init__(self, config: SessionConfig, outbox: Outbox, totals: Counter[str]) -> None:
+    def __init__(
+        self,
+        config: SessionConfig,
+        outbox: Outbox,
+        totals: Counter[str],
+        speakers: Speakers | None = None,
+    ) -> None:
         self._config = config
         self._out = outbox
         self._totals = totals
         self._conversation = Conversation(
             config.context_turns, channels_are_speakers=config.channels_are_speakers
         )
+        self._speakers = speakers
+        self._last_guess: dict[int, int | None] = {}  # by channel
+        self._lately: deque[tuple[int, int, int]] = deque(maxlen=16)  # channel, start, end
         self._open: dict[int, Utterance] = {}  # by channel
         self._closed: list[Utterance] = []  # in the order in which they ended
         self._asked: dict[int, _Asked] = {}
@@ -83,15 +94,18 @@ class Recognition:
         """Utterances that have neither a final result nor been dropped."""
         return len(self._open) + len(self._closed)
 
-    def open(self, channel: int, start: int) -> None:
-        """Somebody began to speak at sample `start`."""
+    def open(self, opened: Opened) -> None:
+        """Somebody began to speak."""
         self._totals["utterances"] += 1
         utterance = Utterance(
             id=f"u{self._totals['utterances']}",
-            speaker=self._conversation.speaker(channel),
-            start=start,
+            speaker=None,
+            start=opened.start,
+            changed=opened.changed,
         )
-        self._open[channel] = utterance
+        if self._speakers is None:
+            utterance.speaker = utterance.guess = self._conversation.speaker(opened.channel)
+        self._open[opened.channel] = utterance
         self._out.emit(wire.SpeechStarted(**self._out.stamp(), utterance_id=utterance.id))
 
     def grow(self, sound: AudioChunk) -> None:
@@ -108,6 +122,7 @@ class Recognition:
             closed.speech_windows < self._config.weak_speech_windows
             or closed.mean_speech < self._config.weak_speech_probability
         )
+        self._tell_speaker(utterance, closed)
         self._closed.append(utterance)
         self._transcribe(utterance, closed.rest, last=True)
         if "audio" in self._config.modalities:
@@ -145,6 +160,31 @@ class Recognition:
         for utterance in [*self._closed, *self._open.values()]:
             self._drop(utterance, reason)
         self._open.clear()
+
+    # Speakers
+
+    def _tell_speaker(self, utterance: Utterance, closed: Closed) -> None:
+        """Say who spoke, and whether somebody spoke beside."""
+        channel = closed.sound.channel
+        span = (channel, utterance.start, utterance.end)
+        others = [(c, u.start, self._out.now) for c, u in self._open.items()] + [*self._lately]
+        utterance.overlapped = any(
+            c != channel and start < utterance.end and utterance.start < end
+            for c, start, end in others
+        )
+        self._lately.append(span)
+        if self._speakers is None:
+            return
+        before = self._last_guess.get(channel) if utterance.changed else None
+        verdict = self._speakers.judge(closed.voice, not_speaker=before)
+        self._last_guess[channel] = verdict.guess
+        utterance.speaker = verdict.speaker
+        utterance.guess = verdict.guess or 0
+        utterance.speaker_confidence = verdict.confidence
+        if verdict.speaker is None:
+            self._totals["speakers_unsure"] += 1
+        else:
+            utterance.speaker_name = self._speakers.name(verdict.speaker)
 
     # Words
 
@@ -226,7 +266,7 @@ class Recognition:
         elif not self._confident(said):
             utterance.absent["text"] = "low_confidence"
         else:
-            turns = self._conversation.say(utterance.speaker, said.text)
+            turns = self._conversation.say(utterance.guess, said.text)
             self._encode(EncodeText(self._out.new_job_id(), utterance.id, turns), utterance, "text")
 
     # Results

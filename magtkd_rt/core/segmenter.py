@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import WINDOW, AudioChunk
+from magtkd_rt.core.speakers import Voice
 
 _SMOOTH = 2  # windows either side of a cut that are judged: 128 ms tell a pause from a plosive
 _CANDIDATE_PAUSE = 2  # windows: the closure of a stop consonant right after the onset
@@ -63,10 +64,11 @@ class SegmenterConfig:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An utterance of `channel` began at sample `start`."""
+    """An utterance of `channel` began at sample `start`; `changed` if another speaker began it."""
 
     channel: int
     start: int
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Closed:
         speech_windows: how many of its windows were speech.
         mean_speech: mean speech probability of those.
         split: whether it was cut because it grew too long.
+        voice: what it sounded like, where voices count.
     """
 
     sound: AudioChunk
@@ -95,6 +98,7 @@ class Closed:
     speech_windows: int
     mean_speech: float
     split: bool
+    voice: Voice | None = None
 
 
 Step = Opened | Grown | Closed
@@ -125,6 +129,7 @@ class Segmenter:
         self._fed = 0
         self._cut: int | None = None  # quietest place for a split so far
         self._cut_score = np.inf
+        self._settled: int | None = None  # no cut from outside comes before this window
 
     @property
     def position(self) -> int:
@@ -169,6 +174,27 @@ class Segmenter:
         else:
             steps += self._grow()
         return steps
+
+    def settle(self, window: int) -> None:
+        """`cut` will not be asked for a place before this window; sound after it is held back.
+
+        Never called, nothing is held back.
+        """
+        self._settled = window
+
+    def cut(self, first: int, after: int) -> list[Step]:
+        """End the open utterance at the quietest of windows `first` to `after`, begin the next.
+
+        Nothing happens where one of the two would hold less speech than an utterance needs.
+        """
+        if not self._open:
+            return []
+        first = max(first, self._fed + 1, self._start_window + self._config.min_speech)
+        after = min(after, self._last_speech - self._config.min_speech)
+        places = [n for n in range(first, after) if self._enough_speech(n)]
+        if not places:
+            return []
+        return self._cut_at(min(places, key=self._loudness), split=False)
 
     def silence_until(self, position: int) -> list[Step]:
         """Take the sound up to sample `position` (a multiple of WINDOW) as silent."""
@@ -216,7 +242,7 @@ class Segmenter:
         cut = self._next - _SMOOTH
         if cut < self._first_cut():
             return
-        score = float(np.mean(self._quiet[self._slots(cut - _SMOOTH, self._next)]))
+        score = self._loudness(cut)
         if score <= self._cut_score:
             self._cut, self._cut_score = cut, score
 
@@ -228,6 +254,8 @@ class Segmenter:
         first_cut = self._first_cut()
         if self._next >= first_cut:
             sure = min(sure, first_cut if self._cut is None else self._cut)
+        if self._settled is not None:
+            sure = min(sure, self._settled)
         steps: list[Step] = []
         # Strictly more than a group: the last chunk of an utterance is never empty.
         while sure - self._fed > self._config.group:
@@ -249,9 +277,12 @@ class Segmenter:
         cut = self._cut
         if not self._open or cut is None or cut >= self._last_speech:
             return self._finish()
+        return self._cut_at(cut, split=True)
+
+    def _cut_at(self, cut: int, *, split: bool) -> list[Step]:
         newest_speech = self._last_speech
         self._last_speech = cut
-        steps: list[Step] = [self._closed(cut, split=True)]
+        steps: list[Step] = [self._closed(cut, split=split)]
         self._floor = cut
         self._begin(cut)
         self._last_speech = newest_speech
@@ -263,6 +294,17 @@ class Segmenter:
             steps.append(Opened(self._channel, cut * WINDOW))
             steps += self._grow()
         return steps
+
+    def _loudness(self, cut: int) -> float:
+        """How much like speech, and how loud, the sound around a place is."""
+        around = self._slots(cut - _SMOOTH, min(cut + _SMOOTH, self._next))
+        return float(np.mean(self._quiet[around]))
+
+    def _enough_speech(self, cut: int) -> bool:
+        """Whether there is an utterance's worth of speech on either side of a place."""
+        before = np.count_nonzero(self._voiced[self._slots(self._start_window, cut)])
+        after = np.count_nonzero(self._voiced[self._slots(cut, self._next)])
+        return bool(min(before, after) >= self._config.min_speech)
 
     @property
     def _start_window(self) -> int:

@@ -16,12 +16,15 @@ import numpy as np
 
 from magtkd_rt import wire
 from magtkd_rt.core.alignment import FaceTrack, HeardWindow, WindowMerge
+from magtkd_rt.core.channel import Channel
 from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.jobs import JobResult
 from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, WINDOW, HeardSound, SeenFace
 from magtkd_rt.core.outbox import Outbox, Output
 from magtkd_rt.core.recognition import Recognition
 from magtkd_rt.core.segmenter import Closed, Grown, Opened, Segmenter, Step
+from magtkd_rt.core.speakers import Speakers
+from magtkd_rt.core.turns import TurnFinder
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,10 @@ class Session:
         self._out = Outbox(session_id)
         self._totals: Counter[str] = Counter()
         self._merge = WindowMerge(config.channels, config.channel_patience * WINDOW)
-        self._segmenters = {c: Segmenter(config.segmenter, c) for c in range(config.channels)}
+        self._speakers = Speakers(config.speakers, config.enrolled) if config.voices else None
+        self._channels = {number: self._channel(number) for number in range(config.channels)}
         self._faces = FaceTrack(config.max_faces_kept)
-        self._recognition = Recognition(config, self._out, self._totals)
+        self._recognition = Recognition(config, self._out, self._totals, self._speakers)
 
     @property
     def pending(self) -> int:
@@ -107,8 +111,8 @@ class Session:
             )
         if not 0 <= sound.channel < self._config.max_channels:
             raise ValueError(f"channel {sound.channel} is not below {self._config.max_channels}")
-        if sound.channel not in self._segmenters:
-            self._segmenters[sound.channel] = Segmenter(self._config.segmenter, sound.channel)
+        if sound.channel not in self._channels:
+            self._channels[sound.channel] = self._channel(sound.channel)
         self._totals["windows_heard"] += count
         self._totals["windows_late"] += self._merge.add(_finite(sound))
         for window in self._merge.ready():
@@ -140,10 +144,10 @@ class Session:
         patience = self._config.segmenter.hangover * WINDOW
         for window in self._merge.until(now_samples - patience):
             self._hear_window(window)
-        for channel, segmenter in self._segmenters.items():
-            if segmenter.busy and now_samples - self._merge.reached(channel) >= patience:
-                self._take(segmenter.silence_until(segmenter.position + patience))
-                self._merge.reach(channel, segmenter.position)
+        for number, channel in self._channels.items():
+            if channel.busy and now_samples - self._merge.reached(number) >= patience:
+                self._take(channel.silence_until(channel.position + patience))
+                self._merge.reach(number, channel.position)
         return self._out.drain()
 
     def report(
@@ -164,8 +168,8 @@ class Session:
         self._check_running()
         for window in self._merge.rest():
             self._hear_window(window)
-        for segmenter in self._segmenters.values():
-            self._take(segmenter.flush())
+        for channel in self._channels.values():
+            self._take(channel.flush())
         return self._out.drain()
 
     def end(self, reason: str) -> Output:
@@ -178,21 +182,25 @@ class Session:
         )
         return self._out.drain()
 
+    def _channel(self, number: int) -> Channel:
+        turns = None if self._speakers is None else TurnFinder(self._config.turns, self._speakers)
+        return Channel(Segmenter(self._config.segmenter, number), turns)
+
     def _hear_window(self, window: HeardWindow) -> None:
-        segmenter = self._segmenters[window.channel]
+        channel = self._channels[window.channel]
         self._out.reach(window.start + WINDOW)
-        self._take(segmenter.silence_until(window.start))
-        self._take(segmenter.push(window.samples, window.speech))
+        self._take(channel.silence_until(window.start))
+        self._take(channel.push(window.samples, window.speech, window.voice))
         # A channel that has been silent for longer than an utterance keeps no faces.
         longest = (self._config.segmenter.longest + self._config.channel_patience) * WINDOW
-        needed = min(s.earliest for s in self._segmenters.values())
+        needed = min(channel.earliest for channel in self._channels.values())
         self._faces.forget_before(max(needed, self._merge.furthest - longest))
 
     def _take(self, steps: list[Step]) -> None:
         for step in steps:
             match step:
                 case Opened():
-                    self._recognition.open(step.channel, step.start)
+                    self._recognition.open(step)
                 case Grown():
                     self._recognition.grow(step.sound)
                 case Closed():
@@ -207,7 +215,10 @@ class Session:
 
 
 def _finite(sound: HeardSound) -> HeardSound:
-    """A file may hold anything: what is no number becomes silence."""
+    """A file may hold anything: what is no number becomes silence, and says nothing of a voice."""
+    voices = tuple(voice for voice in sound.voices if np.isfinite(voice.vector).all())
+    if len(voices) < len(sound.voices):
+        sound = replace(sound, voices=voices)
     if np.isfinite(sound.samples).all() and np.isfinite(sound.speech).all():
         return sound
     return replace(

@@ -28,13 +28,23 @@ class Utterance:
     """What is known so far. Times are samples; those up to `weak` are set when it closes."""
 
     id: str
-    speaker: int
+    speaker: int | None
+    """None where it is not sure who spoke, and until that is judged."""
     start: int
+    changed: bool = False
+    """It began where the speaker was found to change."""
     end: int = 0
     last_speech: int = 0
     """Sample after its last speech."""
     decided_at: int = 0
     """Media time at which it was known to be over."""
+    guess: int = 0
+    """The likeliest speaker, sure or not."""
+    speaker_confidence: float | None = None
+    """None where no voice was judged."""
+    speaker_name: str | None = None
+    """Of somebody enrolled."""
+    overlapped: bool = False
     weak: bool = False
     """So little speech that only words can show that it was speech at all."""
 
@@ -83,7 +93,8 @@ def transcript_event(
         words=words,
         language=said.language,
         confidence=_probability(said.confidence),
-        speaker=speaker_name(utterance.speaker),
+        speaker=utterance.speaker_name or speaker_name(utterance.speaker),
+        speaker_confidence=_confidence(utterance),
         start=seconds(utterance.start),
         end=seconds(end),
     )
@@ -114,11 +125,13 @@ def emotion_event(
             name: _modality(utterance, name, contribution)
             for name, contribution in zip(MODALITIES, fused.contributions, strict=True)
         },
-        speaker=speaker_name(utterance.speaker),
+        speaker=utterance.speaker_name or speaker_name(utterance.speaker),
+        speaker_confidence=_confidence(utterance),
         start=seconds(utterance.start),
         end=seconds(utterance.end),
         text=utterance.transcript.text if utterance.transcript else "",
         latency=_latency(utterance, fusion_ns),
+        overlapped=utterance.overlapped,
     )
 
 
@@ -165,6 +178,11 @@ def _latency(utterance: Utterance, fusion_ns: int) -> wire.Latency:
         fusion_ms=round(fusion, 3),
         total_ms=round(endpoint + asr + encode + fusion, 3),
     )
+
+
+def _confidence(utterance: Utterance) -> float | None:
+    sure = utterance.speaker_confidence
+    return None if sure is None else _probability(sure)
 
 
 def _probability(value: float) -> float:

@@ -73,7 +73,7 @@ def answer(job: Job, *, text: str = "some words", confidence: float = 0.9) -> Jo
         value = None
     elif isinstance(job, Fuse):
         present = [f is not None for f in job.features]
-        odds = np.array([1.0, 1.5 + job.speaker, 0.5], np.float64)
+        odds = np.array([1.0, 1.5 + (job.speaker or 0), 0.5], np.float64)
         contributions = tuple(0.125 if there else None for there in present)
         value = Fused(
             (odds / odds.sum()).astype(np.float32),

@@ -1,0 +1,185 @@
+"""Where the speaker changes inside running speech, from voice prints.
+
+A print speaks for more than a second before its end, so after a change prints slide from the old
+voice to the new one. Each print is compared with the voice of the running turn, with every other
+known speaker, and with a level that stands for somebody new. What speaks for a change adds up,
+what speaks against it takes away, never below nothing (Page's test); when the sum is high enough
+the change is believed. It lies about half a print before the print that was as much like the old
+voice as like the new one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magtkd_rt.core.media import VOICE_HOP, VOICE_WINDOWS
+from magtkd_rt.core.speakers import Speakers, Vector, Voice
+
+_KEPT = 32
+"""Prints that are looked back at: four seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnConfig:
+    """When the speaker has changed. Lengths are in windows of 32 ms, likeness is a cosine.
+
+    Attributes:
+        level: likeness to the running turn under which it may be somebody new.
+        enough: sum of evidence, in likeness times windows, at which a change is believed.
+        most: likeness that a single print may add to or take from the evidence.
+        lag: from a change to the print that is as much like the old voice as like the new.
+        search: the change is at the quietest place this close to where it is supposed.
+        foreign: windows of somebody else's sound that a print may hold and still counts as clean.
+        apart: a print is compared with those of its turn that end this much earlier.
+    """
+
+    level: float = 0.34
+    enough: float = 1.3
+    most: float = 0.25
+    lag: int = 16
+    search: int = 6
+    foreign: int = 8
+    apart: int = 30
+
+    def __post_init__(self) -> None:
+        if min(self.enough, self.most) <= 0 or not 0 <= self.search <= self.lag:
+            raise ValueError("enough and most above 0, and search from 0 to lag are wanted")
+        if not 0 <= self.foreign < VOICE_WINDOWS or not 1 <= self.apart < _KEPT * VOICE_HOP:
+            raise ValueError("foreign must be less than a print, apart less than is looked back")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The speaker has changed at one of windows `first` to `after`."""
+
+    first: int
+    after: int
+
+
+class TurnFinder:
+    """Follows the turn that is running on one channel.
+
+    Args:
+        config: when a change is believed.
+        speakers: of the session.
+    """
+
+    def __init__(self, config: TurnConfig, speakers: Speakers) -> None:
+        self._config = config
+        self._speakers = speakers
+        self._now = 0  # windows heard
+        self._prints: deque[tuple[int, Vector]] = deque(maxlen=_KEPT)  # the latest: end, vector
+        self._start = 0  # of the turn
+        self._folded = 0  # prints that end up to here are in the sum, if they are clean
+        self._sum: NDArray[np.float64] | float = 0.0  # of the turn's older clean prints
+        self._count = 0
+        self._expected: int | None = None  # whose turn it is supposed to be
+        self._rival: int | None = None  # who would have the next, if somebody known
+        self._evidence = 0.0
+        self._rising_since = 0
+
+    def begin(self, start: int, *, changed: bool = False) -> None:
+        """A turn begins at window `start`; `changed` if `hear` has found that out."""
+        self._start = self._folded = start
+        self._sum, self._count = 0.0, 0
+        self._expected = self._rival if changed else None
+        self._rival, self._evidence = None, 0.0
+
+    @property
+    def settled(self) -> int:
+        """No change will be found before this window."""
+        since = self._rising_since if self._evidence else self._now + VOICE_HOP
+        return max(0, since - self._config.lag - self._config.search)
+
+    def hear(self, now: int, vector: Vector | None) -> Change | None:
+        """Take the sound up to window `now`, and the print that ends there if there is one."""
+        self._now = now
+        if vector is None:
+            return None
+        self._prints.append((now, vector))
+        self._fold()
+        rise = self._rise(vector)
+        if not self._evidence:
+            self._rising_since = now
+        self._evidence = max(0.0, self._evidence + rise * VOICE_HOP)
+        if self._evidence < self._config.enough:
+            return None
+        place = max(self._place(vector), self.settled + self._config.search)
+        return Change(place - self._config.search, place + self._config.search + 1)
+
+    def voice(self, start: int, end: int) -> Voice | None:
+        """What the turn sounded like up to window `end`, None if that cannot be told.
+
+        A turn too short for that is judged by the print that holds most of `start` to `end`.
+        """
+        total, count = self._sum, self._count
+        for at, vector in self._prints:
+            if at > self._folded and self._clean(at) and at <= end + self._config.foreign:
+                total, count = total + vector.astype(np.float64), count + 1
+        if count:
+            return Voice(_direction(total), VOICE_WINDOWS + (count - 1) * VOICE_HOP)
+        shared = [_overlap(at, start, end) for at, _ in self._prints]
+        if not shared or 2 * max(shared) < VOICE_WINDOWS:
+            return None
+        return Voice(self._prints[int(np.argmax(shared))][1], 0)
+
+    def _fold(self) -> None:
+        """Add prints that are old enough to the turn's voice, up to where it may have changed."""
+        until = self._now - self._config.apart
+        if self._evidence:
+            until = min(until, self._rising_since - self._config.lag)
+        for at, vector in self._prints:
+            if self._folded < at <= until and self._clean(at):
+                self._sum, self._count = self._sum + vector.astype(np.float64), self._count + 1
+        self._folded = max(self._folded, until)
+
+    def _own_voice(self) -> Vector | None:
+        """What the turn sounds like so far, or whoever is supposed to have it."""
+        if self._count:
+            return _direction(self._sum)
+        return None if self._expected is None else self._speakers.directions[self._expected]
+
+    def _rise(self, vector: Vector) -> float:
+        """How much more the newest print is like another speaker than like that of the turn."""
+        voice, known = self._own_voice(), self._speakers.directions
+        if voice is None:
+            return 0.0
+        mine = self._expected
+        if mine is None and known:
+            mine = int(np.argmax([voice @ direction for direction in known]))
+        own = float(vector @ voice)
+        if mine is not None:
+            own = max(own, float(vector @ known[mine]))
+        rival, best = None, self._config.level
+        for n, direction in enumerate(known):
+            if n != mine and float(vector @ direction) > best:
+                rival, best = n, float(vector @ direction)
+        if best > own:
+            self._rival = rival
+        return float(np.clip(best - own, -self._config.most, self._config.most))
+
+    def _place(self, newest: Vector) -> int:
+        """Where the change lies, now that the newest print is the new voice's."""
+        old = self._own_voice()
+        at = self._now
+        for end, vector in reversed(self._prints):
+            if old is None or vector @ newest < vector @ old:
+                break
+            at = end
+        return at - self._config.lag
+
+    def _clean(self, end: int) -> bool:
+        """Whether the print that ends there holds this turn only."""
+        return end - VOICE_WINDOWS + self._config.foreign >= self._start
+
+
+def _direction(total: NDArray[np.float64] | float) -> Vector:
+    return np.asarray(total / np.linalg.norm(total), np.float32)
+
+
+def _overlap(print_end: int, start: int, end: int) -> int:
+    return min(print_end, end) - max(print_end - VOICE_WINDOWS, start)
