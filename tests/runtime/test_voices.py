@@ -37,7 +37,7 @@ def ends_and_sum(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.array([sound[0], sound[-1], sound.sum()], np.float32)
 
 
-def heard(start: int, speech: NDArray[np.float32], channel: int = 0) -> HeardSound:
+def heard(start: int, speech: NDArray[np.floating], channel: int = 0) -> HeardSound:
     """Sound of windows from window `start` on; each sample says where it is."""
     samples = np.arange(start * WINDOW, (start + len(speech)) * WINDOW, dtype=np.float32) + 1
     return HeardSound(channel, start * WINDOW, samples, speech.astype(np.float32))
@@ -83,7 +83,7 @@ def test_chunks_do_not_matter(cuts: list[int], start: int) -> None:
     whole = heard(start, speech)
     want = VoiceListener(ends_and_sum, Meter()).listen(whole).voices
     assert want
-    listener, got = VoiceListener(ends_and_sum, Meter()), []
+    listener, got = VoiceListener(ends_and_sum, Meter()), list[VoicePrint]()
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), 120], strict=True):
         part = heard(start + begin, speech[begin:end])
         result = listener.listen(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_whitened_voices_are_told_apart_better() -> None:
     mean, whiten = whitening(*made_voices(60, seed=1))
     voices, actors = made_voices(20, seed=2)
     mapped = (voices - mean) @ whiten
-    mapped /= np.linalg.norm(mapped, axis=1, keepdims=True)
+    mapped = (mapped / np.linalg.norm(mapped, axis=1, keepdims=True)).astype(np.float32)
     before, after = equal_error_rate(voices, actors), equal_error_rate(mapped, actors)
     assert after < before - 0.05
 
@@ -190,6 +191,6 @@ def test_another_network(tmp_path: Path) -> None:
 
 
 def test_the_package_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speaker.importlib.util, "find_spec", {}.get)
+    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
     with pytest.raises(ExtraMissing, match="pip install --no-deps resemblyzer==0.1.4"):
         lift_speaker()
