@@ -25,6 +25,7 @@ class LiveConfig:
         fast: hear it as fast as the machine can, instead of as fast as it was recorded.
         fps: pictures a second that are looked at, at most.
         channels_are_speakers: each channel of the sound is one speaker.
+        speaker: speakers known beforehand, each as `NAME=FILE` with a recording of that voice.
         jsonl: file that gets every event as one line of JSON.
         view: show the terminal view, where there is a terminal.
         server: serve the events over a websocket.
@@ -42,6 +43,7 @@ class LiveConfig:
     fast: bool = False
     fps: Annotated[float, Field(gt=0, le=240)] = 10.0
     channels_are_speakers: bool = False
+    speaker: tuple[str, ...] = ()
     jsonl: Path | None = None
     view: bool = True
     server: bool = True

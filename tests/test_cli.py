@@ -69,6 +69,7 @@ def assert_one_line(ran: Ran, *words: str) -> None:
         (["--input", "x.wav", "--threads", "0"], ["threads = 0"]),
         (["--input", "x.wav", "--config", "none.toml"], ["none.toml", "--config"]),
         (["--input", "x.wav"], ["x.wav does not exist"]),
+        (["--input", "x.wav", "--speaker"], ["--speaker"]),
         (["magtkd", "nonsense"], ["nonsense"]),
         (["magtkd", "bundle", "show", "no-such-bundle"], ["no-such-bundle"]),
         (["magtkd", "watch", "ftp://nowhere"], ["ftp://nowhere"]),

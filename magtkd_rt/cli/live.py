@@ -17,6 +17,8 @@ _EXAMPLES = """
 
   magtkd-live --input call.wav --channels-are-speakers --fast --jsonl call.jsonl --no-view
 
+  magtkd-live --input talk.mp4 --speaker Ann=ann.wav --speaker Ben=ben.wav
+
   magtkd-live --input talk.mp4 --asr whisper --whisper-model base --port 9000
 
   magtkd watch 127.0.0.1:9000 [dim](in a second terminal)[/dim]
@@ -52,7 +54,15 @@ def live(
     channels_are_speakers: Annotated[
         bool | None,
         typer.Option(
-            "--channels-are-speakers/--one-speaker", help="Each channel of the sound is a speaker."
+            "--channels-are-speakers/--mix-channels",
+            help="Each channel of the sound is a speaker; else voices tell.",
+        ),
+    ] = None,
+    speaker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="A recording of one voice, at least 2 s, to know it by; may be repeated.",
         ),
     ] = None,
     asr: Annotated[
@@ -124,6 +134,7 @@ def live(
         "fast": fast,
         "fps": fps,
         "channels_are_speakers": channels_are_speakers,
+        "speaker": speaker or None,
         "asr": asr,
         "whisper_model": whisper_model,
         "bundle": bundle,

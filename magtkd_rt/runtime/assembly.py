@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +16,17 @@ from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
+from magtkd_rt.core.speakers import Enrolled, SpeakerConfig
 from magtkd_rt.engines.select import select as select_engine
-from magtkd_rt.errors import InputError
+from magtkd_rt.errors import BundleError, InputError
 from magtkd_rt.features.faces import FaceFinder, YuNet
+from magtkd_rt.runtime.enrolment import Enrolment, enrol, read_enrolments
 from magtkd_rt.runtime.live import Setup
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.runtime.senses import Senses
 from magtkd_rt.runtime.status import Report
+from magtkd_rt.runtime.voices import VoiceListener
 from magtkd_rt.runtime.work import ModelWork
 from magtkd_rt.sources import FileSource, MediaInfo
 from magtkd_rt.vad import StreamingVad
@@ -64,8 +68,10 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         transcriber: to be used instead of the one that the settings name.
 
     Raises:
-        MagtkdError: the bundle, its engine, a detector or the transcriber cannot be had.
+        MagtkdError: the bundle, its engine, a detector or the transcriber cannot be had, or a
+            speaker not be known by the recording that is to tell their voice.
     """
+    known = _enrolments(config)
     with ThreadPoolExecutor(4, thread_name_prefix="load") as pool:
         asr = pool.submit(_transcriber, config, transcriber)
         faces = pool.submit(FaceFinder) if media.video is not None else None
@@ -73,17 +79,22 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         bundle = Bundle.load(config.bundle)
         selected = select_engine(bundle, threads=config.threads)
         recogniser = Recogniser(bundle, selected.engine)
+        enrolled = _enrol(known, recogniser)
         transcriber, asr_reason = asr.result()
         finder = faces.result() if faces is not None else None
         detector = speech.result()
+    meter = Meter()
+    voices = None
+    if recogniser.tells_voices_apart and not config.channels_are_speakers:
+        voices = VoiceListener(recogniser.voice, meter)
     notes = [
         Report("info", "asr", asr_reason),
         Report("info", "engine", selected.reason),
+        Report("info", "speakers", _why_speakers(config, bundle.manifest, enrolled)),
     ]
     if finder is not None:
         notes.append(Report("info", "faces", _why_detector(finder.detector.name)))
     manifest = bundle.manifest
-    meter = Meter()
     return Setup(
         session_id=new_session_id(),
         config=session_config(
@@ -91,6 +102,8 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             channels=media.channels,
             channels_are_speakers=config.channels_are_speakers,
             transcribe=transcriber is not None,
+            voices=voices is not None,
+            enrolled=enrolled,
         ),
         info=SessionInfo(
             bundle=wire.BundleInfo(
@@ -101,11 +114,40 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             sources=wire.SourceInfo(audio=media.audio, video=media.video),
             notice=NOTICE,
         ),
-        senses=Senses(detector, finder, media.channels, meter),
+        senses=Senses(detector, finder, media.channels, meter, voices),
         work=ModelWork(recogniser, transcriber),
         notes=tuple(notes),
         meter=meter,
     )
+
+
+def _enrolments(config: LiveConfig) -> list[Enrolment]:
+    if config.speaker and config.channels_are_speakers:
+        raise InputError(
+            "--speaker and --channels-are-speakers say different things of who speaks",
+            remedy="leave one of them out",
+        )
+    return read_enrolments(config.speaker, SpeakerConfig().most)
+
+
+def _enrol(enrolments: Sequence[Enrolment], recogniser: Recogniser) -> tuple[Enrolled, ...]:
+    if enrolments and not recogniser.tells_voices_apart:
+        raise BundleError(
+            f"the bundle {recogniser.bundle.manifest.name} cannot tell voices apart",
+            remedy="leave --speaker out, or use a bundle with a graph 'speaker'",
+        )
+    return tuple(enrol(one, recogniser.voice) for one in enrolments)
+
+
+def _why_speakers(config: LiveConfig, manifest: Manifest, enrolled: Sequence[Enrolled]) -> str:
+    if config.channels_are_speakers:
+        return "each channel of the sound is a speaker"
+    graph = manifest.graphs.get("speaker")
+    if graph is None:
+        return f"all is one speaker: the bundle {manifest.name} cannot tell voices apart"
+    by = f" ({graph.origin})" if graph.origin else ""
+    names = ", ".join(one.name for one in enrolled)
+    return f"speakers told apart by their voices{by}" + (f"; known are {names}" if names else "")
 
 
 def _why_detector(name: str) -> str:
@@ -124,7 +166,13 @@ def _transcriber(config: LiveConfig, given: Transcriber | None) -> tuple[Transcr
 
 
 def session_config(
-    manifest: Manifest, *, channels: int, channels_are_speakers: bool, transcribe: bool
+    manifest: Manifest,
+    *,
+    channels: int,
+    channels_are_speakers: bool,
+    transcribe: bool,
+    voices: bool = False,
+    enrolled: tuple[Enrolled, ...] = (),
 ) -> SessionConfig:
     """How the core decides with a bundle.
 
@@ -144,6 +192,8 @@ def session_config(
         abstain_threshold=manifest.calibration.abstain_threshold,
         channels=channels,
         channels_are_speakers=channels_are_speakers,
+        voices=voices,
+        enrolled=enrolled,
         transcribe=transcribe,
         # Where the bundle names no number, as many as fit into the prompt count.
         context_turns=MOST_TURNS if turns is None else turns + 1,

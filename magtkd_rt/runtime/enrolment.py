@@ -1,0 +1,160 @@
+"""Speakers who are known beforehand: `NAME=FILE`, a recording of one voice; none of it is kept."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from magtkd_rt.core.channel import Channel
+from magtkd_rt.core.media import (
+    SAMPLE_RATE,
+    WINDOW,
+    AudioChunk,
+    HeardSound,
+)
+from magtkd_rt.core.segmenter import Closed, Opened, Segmenter, SegmenterConfig, Step
+from magtkd_rt.core.speakers import Enrolled, SpeakerConfig, Speakers
+from magtkd_rt.core.turns import TurnConfig, TurnFinder
+from magtkd_rt.errors import InputError
+from magtkd_rt.runtime.meter import Meter
+from magtkd_rt.runtime.voices import SPEECH, Encode, VoiceListener
+from magtkd_rt.sources import FileSource
+from magtkd_rt.vad import StreamingVad
+
+LEAST_SPEECH: Final = 2.0
+"""Seconds of speech that tell a voice."""
+MOST_SPEECH: Final = 60.0
+"""Seconds of speech after which a recording is heard no further."""
+MOST_LETTERS: Final = 40
+"""Of a name."""
+
+_OURS = re.compile(r"s(\d+|\?)", re.IGNORECASE)  # what speakers are called who have no name
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A name, and a recording of that voice."""
+
+    name: str
+    path: Path
+
+
+def read_enrolments(given: Sequence[str], most: int) -> list[Enrolment]:
+    """Take `NAME=FILE` apart.
+
+    Args:
+        given: as on the command line.
+        most: how many speakers a session can have.
+
+    Raises:
+        InputError: one is not like that, a name cannot be taken, or there are too many.
+    """
+    found: dict[str, Enrolment] = {}
+    for text in given:
+        name, equals, file = text.partition("=")
+        name = name.strip()
+        if not (name and equals and file):
+            raise _refused(f"{text!r} is not NAME=FILE", "write, for example, Ann=ann.wav")
+        if _OURS.fullmatch(name):
+            raise _refused(
+                f"{name!r} is what a speaker without a name may be called", "take another name"
+            )
+        if len(name) > MOST_LETTERS or not name.isprintable():
+            raise _refused(f"{name!r} is no name", f"take at most {MOST_LETTERS} letters")
+        if name.casefold() in found:
+            raise _refused(f"{name!r} is given twice", "give each speaker one recording")
+        found[name.casefold()] = Enrolment(name, Path(file))
+    if len(found) > most:
+        raise _refused(
+            f"{len(found)} speakers are too many", f"name the {most} who matter most, at most"
+        )
+    return list(found.values())
+
+
+def enrol(enrolment: Enrolment, encode: Encode) -> Enrolled:
+    """Hear what a voice sounds like.
+
+    Args:
+        enrolment: whose, and in which recording.
+        encode: what a voice sounds like.
+
+    Raises:
+        InputError: the recording cannot be heard, holds too little speech, or two voices.
+        EngineError: the graph failed.
+    """
+    listener = VoiceListener(encode, Meter())
+    spoken, sounds = 0.0, list[HeardSound]()
+    for heard in _heard(enrolment.path):
+        spoken += np.count_nonzero(heard.speech >= SPEECH) * WINDOW / SAMPLE_RATE
+        sounds.append(listener.listen(heard))
+        if spoken >= MOST_SPEECH:
+            break
+    prints = [voice.vector for heard in sounds for voice in heard.voices]
+    if spoken < LEAST_SPEECH or not prints:
+        raise InputError(
+            f"{enrolment.path} holds {spoken:.1f} s of speech, too little to know "
+            f"{enrolment.name} by",
+            remedy=f"give a recording of {LEAST_SPEECH:.0f} s at least, better 10 s",
+        )
+    if len(voices_in(sounds)) > 1:
+        raise InputError(
+            f"{enrolment.path} seems to hold more voices than that of {enrolment.name}",
+            remedy="give a recording in which nobody else speaks",
+        )
+    mean = np.mean(prints, axis=0)
+    return Enrolled(enrolment.name, mean / np.linalg.norm(mean))
+
+
+def voices_in(sounds: Iterable[HeardSound]) -> Counter[int]:
+    """Windows of speech by speaker, as a session would tell them; who was unsure is left out."""
+    speakers = Speakers(SpeakerConfig())
+    channel = Channel(Segmenter(SegmenterConfig(), 0), TurnFinder(TurnConfig(), speakers))
+    found = Counter[int]()
+    before: int | None = None
+    changed = False
+
+    def judge(steps: Sequence[Step]) -> None:
+        nonlocal before, changed
+        for step in steps:
+            if isinstance(step, Opened):
+                changed = step.changed
+            elif isinstance(step, Closed):
+                verdict = speakers.judge(step.voice, not_speaker=before if changed else None)
+                before = verdict.guess
+                if verdict.speaker is not None:
+                    found[verdict.speaker] += step.speech_windows
+
+    for heard in sounds:
+        prints = {voice.end: voice.vector for voice in heard.voices}
+        judge(channel.silence_until(heard.start))
+        for number, samples in enumerate(heard.samples.reshape(-1, WINDOW)):
+            end = heard.start + (number + 1) * WINDOW
+            judge(channel.push(samples, float(heard.speech[number]), prints.get(end)))
+    judge(channel.flush())
+    return found
+
+
+def _heard(path: Path) -> Iterator[HeardSound]:
+    """The sound of a recording with its speech."""
+    with closing(FileSource(path, fps=1.0)) as source:
+        if source.info.audio is None:
+            raise InputError(f"{path} holds no sound", remedy="give a recording of a voice")
+        speech = StreamingVad()
+        for item in source.media():
+            heard = speech.push(item) if isinstance(item, AudioChunk) else None
+            if heard is not None:
+                yield heard
+        rest = speech.flush(0)
+        if rest is not None:
+            yield rest
+
+
+def _refused(problem: str, remedy: str) -> InputError:
+    return InputError(f"--speaker: {problem}", remedy=remedy)
