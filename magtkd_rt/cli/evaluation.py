@@ -70,6 +70,9 @@ def evaluate_speakers_command(
     actors: Annotated[
         str, typer.Option(metavar="A-B", help="The actors of RAVDESS that speak in them.")
     ] = "21-24",
+    steady: Annotated[
+        bool, typer.Option("--steady", help="The clips of a turn are of one emotion.")
+    ] = False,
     context: Annotated[
         bool, typer.Option(help="Also see what the speakers are worth to the fusion, on MELD.")
     ] = True,
@@ -83,7 +86,14 @@ def evaluate_speakers_command(
     from magtkd_rt.train.diarization.evaluate import evaluate_speakers
 
     evaluate_speakers(
-        bundle, data, out, seeds=seeds, actors=actors, context=context, threads=threads
+        bundle,
+        data,
+        out,
+        seeds=seeds,
+        actors=actors,
+        steady=steady,
+        context=context,
+        threads=threads,
     )
     _tell(out)
 

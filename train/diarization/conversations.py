@@ -6,7 +6,7 @@ What each is made of depends on its seed alone. Actors of two splits never meet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -93,22 +93,26 @@ def read_clips(data: Path, actors: str) -> dict[int, list[Clip]]:
     return by_actor
 
 
-def build(clips: dict[int, list[Clip]], seed: int, turns: int = TURNS) -> Conversation:
+def build(
+    clips: dict[int, list[Clip]], seed: int, turns: int = TURNS, *, steady: bool = False
+) -> Conversation:
     """Build the conversation of a seed.
 
     Args:
         clips: by actor; of each turn's speaker other clips are taken, as long as there are any.
         seed: of all that is drawn.
         turns: how many.
+        steady: the clips of a turn are of one emotion; else a voice may leap within its turn from
+            calm to screaming.
     """
     random = np.random.default_rng(seed)
     count = min(SPEAKERS[seed % len(SPEAKERS)], len(clips))
     actors = random.choice(sorted(clips), count, replace=False)
-    piles = {int(actor): _shuffled(clips[int(actor)], random) for actor in actors}
+    piles = {int(actor): _Pile(clips[int(actor)], random) for actor in actors}
     sounds: list[NDArray[np.float32]] = []
     spoken, used, at = [], [], 0
     for actor in _order([int(actor) for actor in actors], turns, random):
-        taken = [next(piles[actor]).path for _ in range(random.integers(1, MOST_CLIPS + 1))]
+        taken = piles[actor].take(int(random.integers(1, MOST_CLIPS + 1)), steady=steady)
         parts = [trimmed(read_sound(path)) for path in taken]
         end = at + sum(map(len, parts))
         spoken.append(SpokenTurn(seconds(at), seconds(end), f"actor {actor}"))
@@ -130,10 +134,28 @@ def _order(actors: Sequence[int], turns: int, random: np.random.Generator) -> li
             return order
 
 
-def _shuffled(clips: Sequence[Clip], random: np.random.Generator) -> Iterator[Clip]:
-    """All clips in some order, then all in another, without end."""
-    while True:
-        yield from (clips[int(index)] for index in random.permutation(len(clips)))
+class _Pile:
+    """An actor's clips in a random order; once it is empty all come again in another."""
+
+    def __init__(self, clips: Sequence[Clip], random: np.random.Generator) -> None:
+        self._all = clips
+        self._random = random
+        self._left: list[Clip] = []
+
+    def take(self, count: int, *, steady: bool) -> list[Path]:
+        """The next clips; with `steady` of the first one's emotion."""
+        first = self._next()
+        return [first.path] + [
+            self._next(first.label if steady else None).path for _ in range(count - 1)
+        ]
+
+    def _next(self, label: int | None = None) -> Clip:
+        wanted = [clip for clip in self._left if label is None or clip.label == label]
+        if not wanted:
+            self._left += [self._all[int(n)] for n in self._random.permutation(len(self._all))]
+            wanted = [clip for clip in self._left if label is None or clip.label == label]
+        self._left.remove(wanted[0])
+        return wanted[0]
 
 
 def trimmed(clip: NDArray[np.float32]) -> NDArray[np.float32]:

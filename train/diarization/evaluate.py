@@ -17,7 +17,12 @@ from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.errors import InputError
 from magtkd_rt.runtime.hearing import hear_source
 from magtkd_rt.train.diarization import page
-from magtkd_rt.train.diarization.conversations import SPEAKERS, build, read_clips
+from magtkd_rt.train.diarization.conversations import (
+    SPEAKERS,
+    Conversation,
+    build,
+    read_clips,
+)
 from magtkd_rt.train.diarization.judging import HEADLINE, draw, judge, make_folder
 from magtkd_rt.train.diarization.scoring import delay_percentiles
 from magtkd_rt.train.loop import progress_bar
@@ -37,6 +42,7 @@ def evaluate_speakers(
     *,
     seeds: int = 20,
     actors: str = "21-24",
+    steady: bool = False,
     context: bool = True,
     threads: int = 2,
 ) -> Results:
@@ -48,6 +54,7 @@ def evaluate_speakers(
         out: made if it is not there; older results in it are replaced.
         seeds: how many conversations, of the seeds 0, 1, ...
         actors: of one split of RAVDESS, as in `21-24`.
+        steady: the clips of a turn are of one emotion.
         context: also see what the speakers are worth to the fusion.
         threads: that each graph may compute on.
 
@@ -67,11 +74,15 @@ def evaluate_speakers(
     clips = read_clips(data, actors)
     make_folder(out)
     with progress_bar() as bar:
-        heard = _hear_all(str(bundle), clips, seeds, threads, bar)
+        heard = [
+            {"seed": seed} | _hear(build(clips, seed, steady=steady), str(bundle), threads)
+            for seed in track(bar, range(seeds), "conversations")
+        ]
         results: Results = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "bundle": {"name": opened.manifest.name, "sha256": opened.sha256},
             "actors": actors,
+            "steady": steady,
             "bootstrap_rounds": ROUNDS,
             "conversations": heard,
             "summary": summarise(heard),
@@ -88,15 +99,8 @@ def evaluate_speakers(
     return results
 
 
-def _hear_all(
-    bundle: str, clips: dict[int, Any], seeds: int, threads: int, bar: Progress
-) -> list[Results]:
-    heard = []
-    for seed in track(bar, range(seeds), "conversations"):
-        built = build(clips, seed)
-        hearing = hear_source(built.source(), bundle=bundle, threads=threads)
-        heard.append({"seed": seed} | judge(hearing, built.turns))
-    return heard
+def _hear(built: Conversation, bundle: str, threads: int) -> Results:
+    return judge(hear_source(built.source(), bundle=bundle, threads=threads), built.turns)
 
 
 def summarise(heard: list[Results]) -> Results:

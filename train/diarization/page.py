@@ -65,8 +65,13 @@ transcription. Bundle <code>{{ results.bundle.sha256 }}</code>.</p>
 <ul>
 <li>The conversations are <strong>built</strong>: two to four of the RAVDESS actors
 {{ results.actors }} take twelve turns of one to three clips each, silence trimmed, without a pause.
-Acted speech in a studio, two sentences only, each clip in another emotion: a voice changes from
-clip to clip more than in a conversation, the room never does.</li>
+{% if results.steady %}
+The clips of a turn are of one emotion, the next turn's of another.
+{% else %}
+Each clip is in another emotion, within a turn too: calm may be followed by screaming.
+{% endif %}
+Acted speech in a studio, two sentences only: a voice changes more than in a conversation, the room
+never does.</li>
 <li><strong>Diarization error rate</strong> is pyannote.metrics', in percent: missed speech, false
 alarms and confused speakers as a share of the speech; 0.25 s around each change are left out
 (0.125 s on either side). There is no overlap here. An unsure utterance counts as confused.</li>

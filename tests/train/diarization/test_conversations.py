@@ -53,6 +53,17 @@ def test_what_a_conversation_is_like(clips: dict[int, list[Clip]], seed: int) ->
     assert len(used) == len(set(used)), "no clip twice while there are others"
 
 
+def test_steady_turns_are_of_one_emotion(clips: dict[int, list[Clip]]) -> None:
+    label_of = {clip.path: clip.label for some in clips.values() for clip in some}
+    for seed in range(4):
+        built = build(clips, seed, steady=True)
+        assert all(len({label_of[path] for path in taken}) == 1 for taken in built.clips)
+        used = [path for taken in built.clips for path in taken]
+        assert len(used) == len(set(used))
+        mixed = build(clips, seed)
+        assert any(len({label_of[path] for path in taken}) > 1 for taken in mixed.clips)
+
+
 def test_turns_follow_without_a_pause(clips: dict[int, list[Clip]]) -> None:
     """Within 50 ms of each change both are heard."""
     for seed in range(4):
