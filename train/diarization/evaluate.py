@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from magtkd_rt.bundle.store import Bundle
