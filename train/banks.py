@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,11 +19,11 @@ from magtkd_rt.models.text import TextStudent
 from magtkd_rt.models.video import VideoStudent
 from magtkd_rt.train import audio, text, video
 from magtkd_rt.train.asr_errors import RecogniserErrors
-from magtkd_rt.train.corpora import SPLITS, read_fer2013, read_meld, read_ravdess
+from magtkd_rt.train.corpora import SPLITS, Clip, read_fer2013, read_meld, read_ravdess
 from magtkd_rt.train.fusion import Split
-from magtkd_rt.train.loop import bf16_is_faster
+from magtkd_rt.train.loop import bf16_is_faster, digest
 from magtkd_rt.train.metrics import weighted_f1
-from magtkd_rt.train.pairing import Bank, Exchange, find_exchange, reliability
+from magtkd_rt.train.pairing import Bank, Exchange, Floats, find_exchange, reliability
 
 WORD_ERRORS = 0.35
 """Share of words that are wrong in the spoiled version of the text."""
@@ -51,29 +51,75 @@ def cached(path: Path, build: Callable[[], Bank]) -> Bank:
     return bank
 
 
+@dataclass(frozen=True)
+class Students:
+    """Who encodes what.
+
+    Attributes:
+        words, voice, face: the finished students.
+        other_words: students that left a part of MELD's training dialogues out, by part.
+        unheard: RAVDESS's training clips, encoded by heads that have not heard who speaks.
+    """
+
+    words: TextStudent
+    voice: AudioStudent
+    face: VideoStudent
+    other_words: Sequence[TextStudent]
+    unheard: audio.Unheard
+
+
 def text_bank(
-    student: TextStudent, encoder: PromptEncoder, data: Path, split: str, errors: float, seed: int
+    students: Sequence[TextStudent],
+    encoder: PromptEncoder,
+    data: Path,
+    split: str,
+    errors: float,
+    seed: int,
 ) -> Bank:
-    """MELD's words of one split; rows in spoken order. `errors`: share of words spoiled."""
+    """MELD's words of one split; rows in spoken order.
+
+    Args:
+        students: of n students, number i encodes the dialogues i, i + n, i + 2n ...
+        encoder: of prompts.
+        data: folder of the corpora.
+        split: which.
+        errors: share of words that are spoiled.
+        seed: of the spoiling.
+    """
     dialogues = read_meld(data, split)
     spoiler = RecogniserErrors.of([u.text for d in read_meld(data, "train") for u in d])
     random = Random(seed)
     prompts = [
-        prompt
+        text.prompts_of(dialogue, encoder, spoiler if errors else None, errors, random)
         for dialogue in dialogues
-        for prompt in text.prompts_of(
-            dialogue, encoder, spoiler if errors else None, errors, random
-        )
     ]
-    features, logits = text.features_of(student, prompts, bf16_is_faster())
+    which = np.repeat(np.arange(len(prompts)) % len(students), [len(p) for p in prompts])
+    features, logits = (np.zeros((len(which), size), np.float32) for size in _sizes(students[0]))
+    for part, student in enumerate(students):
+        own = [prompt for dialogue in prompts[part :: len(students)] for prompt in dialogue]
+        features[which == part], logits[which == part] = text.features_of(
+            student, own, bf16_is_faster()
+        )
     labels = np.array([u.label for dialogue in dialogues for u in dialogue])
     return Bank(features, logits, labels, np.zeros_like(labels))
+
+
+def _sizes(student: TextStudent) -> tuple[int, int]:
+    return student.classify.in_features, student.classify.out_features
 
 
 def voice_bank(student: AudioStudent, data: Path, split: str) -> Bank:
     """RAVDESS of one split, owned by its actors."""
     clips = read_ravdess(data, split)
-    features, logits = audio.features_of(student, clips)
+    return _owned(clips, *audio.features_of(student, clips))
+
+
+def unheard_voice_bank(unheard: audio.Unheard, data: Path) -> Bank:
+    """RAVDESS of the training split, encoded by heads that have not heard who speaks."""
+    return _owned(read_ravdess(data, "train"), unheard.features, unheard.logits)
+
+
+def _owned(clips: Sequence[Clip], features: Floats, logits: Floats) -> Bank:
     labels = np.array([clip.label for clip in clips])
     return Bank(features, logits, labels, np.array([clip.actor for clip in clips]))
 
@@ -91,31 +137,39 @@ def label_shares(data: Path) -> NDArray[np.float64]:
     return np.bincount(labels, minlength=len(LABELS)) / len(labels)
 
 
-def build_splits(
-    data: Path, folder: Path, words: TextStudent, voice: AudioStudent, face: VideoStudent
-) -> dict[str, Split]:
+def build_splits(data: Path, folder: Path, students: Students) -> dict[str, Split]:
     """Encode every split and find how much of what it borrows must be exchanged.
 
-    The words of the training split are exchanged too, until the text student is no better on
-    them, which it has learned from, than on dev.
+    The words and voices of the training split are encoded by students that have not learned from
+    them, so that they are as unsure as those of new people. Faces need none of that: nearly all
+    of them are exchanged.
     """
     encoder = text.prompt_encoder()
     shares = label_shares(data)
     splits: dict[str, Split] = {}
     for name in SPLITS:
+        words = students.other_words if name == "train" else [students.words]
         texts = [
             cached(
-                folder / f"text-{name}-{rate}.npz",
+                folder / f"text-{name}-{rate}-{digest(*words)}.npz",
                 partial(text_bank, words, encoder, data, name, rate, seed),
             )
             for seed, rate in enumerate((0.0,) if name == "test" else (0.0, WORD_ERRORS))
         ]
-        voices = cached(folder / f"voice-{name}.npz", partial(voice_bank, voice, data, name))
-        faces = cached(folder / f"face-{name}.npz", partial(face_bank, face, data, name))
+        voices = (
+            unheard_voice_bank(students.unheard, data)
+            if name == "train"
+            else cached(
+                folder / f"voice-{name}-{digest(students.voice)}.npz",
+                partial(voice_bank, students.voice, data, name),
+            )
+        )
+        faces = cached(
+            folder / f"face-{name}-{digest(students.face)}.npz",
+            partial(face_bank, students.face, data, name),
+        )
         splits[name] = Split(read_meld(data, name), texts, voices, faces, Exchange())
 
-    dev_words = splits["dev"].texts[0]
-    wanted_words = weighted_f1(dev_words.labels, dev_words.logits.argmax(1))
     balanced = np.full(len(LABELS), 1 / len(LABELS))
     face_labels = splits["train"].faces.labels
     face_shares = np.bincount(face_labels, minlength=len(LABELS)) / len(face_labels)
@@ -128,12 +182,11 @@ def build_splits(
             return reliability(logits, labels, trained)
 
         found = Exchange(
-            text=find_exchange(lambda x: alone(0, shares, Exchange(text=x)), wanted_words)
-            if name == "train"
-            else 0.0,
             audio=find_exchange(lambda x: alone(1, balanced, Exchange(audio=x)), AUDIO_ALONE),
             video=find_exchange(lambda x: alone(2, face_shares, Exchange(video=x)), VIDEO_ALONE),
         )
         splits[name] = replace(split, exchange=found)
-        Console().log(f"pairing {name}: {found}")
+        words = splits[name].texts[0]
+        score = weighted_f1(words.labels, words.logits.argmax(1))
+        Console().log(f"pairing {name}: {found}; words alone {score:.3f}")
     return splits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
 from magtkd_rt.train.corpora import Dialogue
-from magtkd_rt.train.loop import Run, progress_bar, seed_everything
+from magtkd_rt.train.loop import Run, digest, progress_bar, seed_everything
 from magtkd_rt.train.losses import logit_loss
 from magtkd_rt.train.metrics import adjust, weighted_f1
 from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue
@@ -60,6 +60,11 @@ class Split:
     voices: Bank
     faces: Bank
     exchange: Exchange
+
+    def arrays(self) -> list[NDArray[Any] | Exchange]:
+        """Everything that decides what is learned from it, for a digest."""
+        banks = [*self.texts, self.voices, self.faces]
+        return [self.exchange, *(part for b in banks for part in (b.features, b.labels, b.owner))]
 
     def pair(self, shares: NDArray[np.float64], seed: int, spoiled: float = 0.0) -> list[Paired]:
         """Pair every dialogue; a share of them gets spoiled words."""
@@ -160,7 +165,7 @@ def train_fusion(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
     )
-    run = Run(out / f"fusion-{mode}")
+    run = Run(out / f"fusion-{mode}", digest(recipe, shares, *train.arrays(), *dev.arrays()))
     run.resume(model, optimizer, schedule)
     dev_clean, dev_spoiled = dev.pair(shares, 1), dev.pair(shares, 2, spoiled=1.0)
     dev_labels = labels_of(dev_clean)

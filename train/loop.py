@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -70,16 +71,50 @@ class Average:
                 self.state[name].copy_(value)
 
 
+def digest(*parts: Any) -> str:
+    """Sixteen hexadecimal digits that change with any of the parts.
+
+    Args:
+        parts: modules (their weights count), arrays, and what its `repr` tells apart.
+    """
+    summed = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, nn.Module):
+            for name, value in part.state_dict().items():
+                summed.update(name.encode())
+                summed.update(value.contiguous().numpy().tobytes())
+        elif isinstance(part, np.ndarray):
+            summed.update(np.ascontiguousarray(part).tobytes())
+        else:
+            summed.update(repr(part).encode())
+    return summed.hexdigest()[:16]
+
+
 @dataclass
 class Run:
-    """One stage's folder: `last.pt` to resume from, `best.pt` chosen on dev, `history.json`."""
+    """One stage's folder: `last.pt` to resume from, `best.pt` chosen on dev, `history.json`.
+
+    Attributes:
+        folder: of this stage.
+        of: digest of what the stage learns from; a run of something else is not gone on with.
+        history: numbers of the epochs.
+        best_score: of the best epoch so far.
+    """
 
     folder: Path
+    of: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     best_score: float = -1.0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.of:
+            return
+        note = self.folder / "of.txt"
+        if not note.exists() or note.read_text() != self.of:
+            for name in ("last.pt", "best.pt", "history.json"):
+                (self.folder / name).unlink(missing_ok=True)
+            note.write_text(self.of)
 
     @property
     def epoch(self) -> int:

@@ -3,9 +3,8 @@
 No corpus at hand has text, voice and face of the same moment. A MELD dialogue gives words,
 speakers and order; each of its speakers is given one RAVDESS actor, and each utterance faces of
 FER2013, with the utterance's label. Acted studio material would be far too reliable, so some of
-the borrowed voices and faces (and, in training, some of the words' features, which the text
-student has seen before) are exchanged for ones of a random label, until each modality alone is
-only as good as wanted. Splits never mix.
+the borrowed voices and faces are exchanged for ones of a random label, until each modality alone
+is only as good as wanted. Splits never mix.
 """
 
 from __future__ import annotations
@@ -59,9 +58,8 @@ class Bank:
 
 @dataclass(frozen=True)
 class Exchange:
-    """Shares of utterances whose words, voice or face are exchanged for a random label's."""
+    """Shares of utterances whose voice or face is exchanged for a random label's."""
 
-    text: float = 0.0
     audio: float = 0.0
     video: float = 0.0
 
@@ -111,17 +109,14 @@ def pair_dialogue(
 
     for row, utterance in zip(rows, dialogue, strict=True):
         actor = int(actors[utterance.speaker % len(actors)])
-        word = int(row)
-        if random.random() < exchange.text:
-            word = text.draw(0, int(random.choice(len(shares), p=shares)), random)
         voice = voices.draw(actor, label_or_any(utterance.label, exchange.audio), random)
         borrowed.append(voice)
         expression = label_or_any(utterance.label, exchange.video)
         seen = [faces.draw(0, expression, random) for _ in range(random.integers(1, FACES + 1))]
         features.append(
-            [text.features[word], voices.features[voice], faces.features[seen].mean(axis=0)]
+            [text.features[row], voices.features[voice], faces.features[seen].mean(axis=0)]
         )
-        logits.append([text.logits[word], voices.logits[voice], faces.logits[seen].mean(axis=0)])
+        logits.append([text.logits[row], voices.logits[voice], faces.logits[seen].mean(axis=0)])
     return Paired(
         np.array(features, np.float32),
         np.array(logits, np.float32),

@@ -1,7 +1,8 @@
 """Recipe: the starter bundle, from the corpora to a measured bundle with its card.
 
 Stages in order; each goes on where an earlier run stopped, and reads what earlier stages left in
-the output folder: video, audio, text -> fusion -> export -> card.
+the output folder: video, audio, text -> others -> fusion -> export -> card. The stage `others`
+trains text students that leave a part of the dialogues out, for the fusion to learn from.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from rich.console import Console
 
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.errors import DataError, InputError
-from magtkd_rt.train.audio import train_audio
-from magtkd_rt.train.banks import build_splits, label_shares
+from magtkd_rt.train.audio import load_audio, read_unheard, train_audio
+from magtkd_rt.train.banks import Students, build_splits, label_shares
 from magtkd_rt.train.card import render
 from magtkd_rt.train.evaluate import evaluate, read_pairing
 from magtkd_rt.train.export import CORPORA, Trained, export_bundle
 from magtkd_rt.train.fusion import train_fusion
 from magtkd_rt.train.pairing import FACES
-from magtkd_rt.train.speaker import lift_speaker
-from magtkd_rt.train.text import TextRecipe, train_text
-from magtkd_rt.train.video import train_video
+from magtkd_rt.train.speaker import train_speaker, weights_file
+from magtkd_rt.train.text import PARTS, TextRecipe, load_text, train_others, train_text
+from magtkd_rt.train.video import load_video, train_video
 
-STAGES = ("video", "audio", "text", "fusion", "export", "card")
+STAGES = ("video", "audio", "text", "others", "fusion", "export", "card")
+_NEEDED = ("video", "audio", "text", *(f"text-without-{part}" for part in range(PARTS)))
 NAME = "starter"
 
 
@@ -55,7 +57,7 @@ def train_starter(
     if not yamnet.exists():
         raise DataError(f"YAMNet not found at {yamnet}", remedy="name its file with --yamnet FILE")
     if "export" in stages:
-        lift_speaker()  # rather now than after hours of training
+        weights_file()  # rather now than after hours of training
     out.mkdir(parents=True, exist_ok=True)
     if "video" in stages:
         train_video(data, out)
@@ -63,8 +65,10 @@ def train_starter(
         train_audio(data, out, yamnet)
     if "text" in stages:
         train_text(data, out)
+    if "others" in stages:
+        train_others(data, out)
     if "fusion" in stages or "export" in stages:
-        trained = fuse(data, out, yamnet)
+        trained = fuse(data, out)
         if "export" in stages:
             bundle = export_bundle(trained, data, out, name=NAME, card="")
             _write_card(bundle, None)
@@ -74,24 +78,31 @@ def train_starter(
         Console().log(f"the bundle is in {out / NAME}, its evaluation in {out / 'evaluation'}")
 
 
-def fuse(data: Path, out: Path, yamnet: Path) -> Trained:
+def fuse(data: Path, out: Path) -> Trained:
     """Train the fusion both ways on the students that earlier stages left in `out`.
 
-    A finished stage trains nothing more: calling its recipe again only loads its best epoch.
+    A finished fusion is only loaded, unless a student has changed since.
     """
-    for stage in ("video", "audio", "text"):
+    for stage in _NEEDED:
         if not (out / stage / "best.pt").exists():
-            raise InputError(f"the stage {stage} has not been run", remedy="add it to --stages")
-    words, voice = train_text(data, out), train_audio(data, out, yamnet)
-    face = train_video(data, out)
-    splits = build_splits(data, out / "encoded", words, voice, face)
+            missing = "others" if stage.startswith("text-") else stage
+            raise InputError(f"the stage {missing} has not been run", remedy="add it to --stages")
+    students = Students(
+        words := load_text(out),
+        voice := load_audio(out),
+        face := load_video(out),
+        other_words=[load_text(out, f"text-without-{part}") for part in range(PARTS)],
+        unheard=read_unheard(out),
+    )
+    splits = build_splits(data, out / "encoded", students)
     shares = label_shares(data)
     streaming, paper = (
         train_fusion(mode, splits["train"], splits["dev"], shares, out)
         for mode in ("streaming", "paper")
     )
-    speaker = lift_speaker()
-    return Trained(words, voice, face, streaming, paper, speaker, splits, shares)  # type: ignore[arg-type]
+    speaker = train_speaker(data, out)
+    alone = students.unheard.alone
+    return Trained(words, voice, face, streaming, paper, speaker, splits, shares, alone)  # type: ignore[arg-type]
 
 
 def _write_card(bundle: Bundle, results: dict[str, Any] | None) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import BertConfig
 
 from magtkd_rt.core.jobs import Turn
@@ -29,9 +30,11 @@ from magtkd_rt.train.loop import (
     progress_bar,
     seed_everything,
 )
-from magtkd_rt.train.metrics import adjust
+from magtkd_rt.train.metrics import adjust, weighted_f1
 
 MAX_TOKENS = 96
+PARTS = 2
+"""Of MELD's training dialogues; each part is left out by one of the `LeftOut` students."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,32 @@ class TextRecipe:
     """Share of training utterances (with their context) that get a recogniser's errors."""
     word_errors: float = 0.25
     seed: int = 11
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A part of the training split that a student shall not learn from.
+
+    What a student has learned from it encodes too surely, so the fusion would trust it too much.
+    A second student that has not seen a part encodes that part as it would encode new dialogues;
+    it learns to give the first one's features for the rest, so that both mean the same by them
+    (cross-fitting, as in stacked generalisation, Wolpert 1992).
+
+    Attributes:
+        part: every dialogue whose number leaves this rest when divided by `parts` is left out.
+        parts: how many parts there are.
+        student: a finished student of the whole split.
+        features: (n, d), its features of the whole split in spoken order.
+    """
+
+    part: int
+    parts: int
+    student: TextStudent
+    features: NDArray[np.float32]
+
+    def keeps(self, dialogue: int) -> bool:
+        """Whether the dialogue of that number is learned from."""
+        return dialogue % self.parts != self.part
 
 
 def minilm_folder() -> Path:
@@ -140,10 +169,13 @@ def similar_lengths(lengths: NDArray[np.int64], batch: int, random: Random) -> l
     return batches
 
 
-def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextStudent:
+def train_text(
+    data: Path, out: Path, recipe: TextRecipe | None = None, left_out: LeftOut | None = None
+) -> TextStudent:
     """Train the text student, or go on where an earlier run stopped; return the best by dev."""
     recipe = recipe or TextRecipe()
-    dialogues, dev = read_meld(data, "train"), read_meld(data, "dev")
+    everything, dev = read_meld(data, "train"), read_meld(data, "dev")
+    dialogues = [d for i, d in enumerate(everything) if left_out is None or left_out.keeps(i)]
     labels = torch.tensor([u.label for dialogue in dialogues for u in dialogue])
     dev_labels = np.array([u.label for dialogue in dev for u in dialogue])
     shares = (np.bincount(labels.numpy(), minlength=len(LABELS)) + 1) / (len(labels) + len(LABELS))
@@ -156,6 +188,14 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
     seed_everything(recipe.seed)
     model = text_student(encoder.vocabulary_size)
     load_minilm(model)
+    wanted = None
+    if left_out is not None:
+        model.project.load_state_dict(left_out.student.project.state_dict())
+        model.classify.load_state_dict(left_out.student.classify.state_dict())
+        model.classify.requires_grad_(False)
+        learned = [left_out.keeps(i) for i, dialogue in enumerate(everything) for _ in dialogue]
+        wanted = torch.from_numpy(left_out.features[learned])
+        scale = wanted.var()
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -167,7 +207,7 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
     )
     averaged = text_student(encoder.vocabulary_size)
     averaged.load_state_dict(model.state_dict())
-    run = Run(out / "text")
+    run = Run(out / ("text" if left_out is None else f"text-without-{left_out.part}"))
     run.resume(model, averaged, optimizer, schedule)
     average = Average(averaged, recipe.average)
     loss_of = nn.CrossEntropyLoss()
@@ -194,8 +234,11 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
             for rows in similar_lengths(lengths, recipe.batch, random):
                 tokens, position, attention = collate([chosen[i] for i in rows])
                 with mixed_precision(fast):
-                    logits = model.classify(model.embed(tokens, position, attention))
+                    feature = model.embed(tokens, position, attention)
+                    logits = model.classify(feature)
                 loss = loss_of(logits.float(), labels[rows])
+                if wanted is not None:
+                    loss = loss + functional.mse_loss(feature.float(), wanted[rows]) / scale
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -206,9 +249,12 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
                 bar.advance(task)
             averaged.load_state_dict(average.state)
             dev_logits = features_of(averaged, dev_prompts, fast)[1]
-            head_start, score = adjust([dev_logits], dev_labels, shares)
             best = averaged.state_dict()
-            best["classify.bias"] = best["classify.bias"] + torch.from_numpy(head_start)
+            if left_out is None:
+                head_start, score = adjust([dev_logits], dev_labels, shares)
+                best["classify.bias"] = best["classify.bias"] + torch.from_numpy(head_start)
+            else:  # the finished student's head has its head start
+                score = weighted_f1(dev_labels, dev_logits.argmax(1))
             run.finish_epoch(
                 score,
                 best,
@@ -224,3 +270,19 @@ def train_text(data: Path, out: Path, recipe: TextRecipe | None = None) -> TextS
 
     model.load_state_dict(run.best())
     return model.eval()
+
+
+def train_others(data: Path, out: Path) -> None:
+    """Train the students that leave a part of the dialogues out, on what `train_text` left."""
+    student = load_text(out)
+    prompts = [p for d in read_meld(data, "train") for p in prompts_of(d, prompt_encoder())]
+    features = features_of(student, prompts, bf16_is_faster())[0]
+    for part in range(PARTS):
+        train_text(data, out, TextRecipe(spoiled=0.0), LeftOut(part, PARTS, student, features))
+
+
+def load_text(out: Path, stage: str = "text") -> TextStudent:
+    """The text student that an earlier run left in `out`."""
+    student = text_student(prompt_encoder().vocabulary_size)
+    student.load_state_dict(Run(out / stage).best())
+    return student.eval()

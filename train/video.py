@@ -146,6 +146,11 @@ def train_video(data: Path, out: Path, recipe: VideoRecipe | None = None) -> Vid
             bar.update(task, note=note)
             bar.console.log(f"video epoch {run.epoch}: {note}")
 
-    best = VideoStudent()
-    best.load_state_dict(run.best())
-    return best.eval()
+    return load_video(out)
+
+
+def load_video(out: Path) -> VideoStudent:
+    """The video student that an earlier run left in `out`."""
+    student = VideoStudent()
+    student.load_state_dict(Run(out / "video").best())
+    return student.eval()

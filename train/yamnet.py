@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from magtkd_rt.errors import DataError
 from magtkd_rt.models.audio import AudioStudent
 
+_CONVOLUTIONS = 27
+
 
 def _tensor(model: Any, graph: Any, index: int) -> NDArray[np.float32]:
     """A constant tensor as float32, dequantised where it is stored in 8 bits."""
@@ -37,7 +39,7 @@ def _tensor(model: Any, graph: Any, index: int) -> NDArray[np.float32]:
 
 
 def lift_yamnet(path: Path, student: AudioStudent) -> None:
-    """Copy YAMNet's 27 convolutions from the TFLite file at `path` into `student.backbone`."""
+    """Copy YAMNet's first convolutions from the TFLite file at `path` into `student.timbre`."""
     if not path.exists():
         raise DataError(f"YAMNet not found at {path}", remedy="name its file with --yamnet FILE")
     model = tflite.Model.GetRootAsModel(path.read_bytes(), 0)
@@ -56,13 +58,13 @@ def lift_yamnet(path: Path, student: AudioStudent) -> None:
             # TFLite: (out, h, w, in), depthwise (1, h, w, channels); torch: (out, in, h, w)
             order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
             convolutions.append((weight.transpose(order), _tensor(model, graph, inputs[2])))
-    if len(convolutions) != len(student.backbone):
+    if len(convolutions) != _CONVOLUTIONS:
         raise DataError(
-            f"{path} holds {len(convolutions)} convolutions, YAMNet has {len(student.backbone)}",
+            f"{path} holds {len(convolutions)} convolutions, YAMNet has {_CONVOLUTIONS}",
             remedy="give the float TFLite file of YAMNet",
         )
     with torch.no_grad():
-        for layer, (weight, bias) in zip(student.backbone, convolutions, strict=True):
+        for layer, (weight, bias) in zip(student.timbre, convolutions, strict=False):
             convolution = cast("nn.Conv2d", layer.conv)
             convolution.weight.copy_(torch.from_numpy(weight.copy()))
             cast("Tensor", convolution.bias).copy_(torch.from_numpy(bias))

@@ -1,8 +1,8 @@
 """The audio student: a waveform in, one feature vector and logits out.
 
-The front end (level, log-mel) is inside, so training and runtime cannot differ in it. The
-network is YAMNet's (Google, Apache-2.0): a MobileNet v1 over 64 mel bands, here with pooled
-mean and deviation over time and a small head.
+The front ends (level, mel bands) are inside, so training and runtime cannot differ in them. The
+encoders are the first half of YAMNet (Google, Apache-2.0), a MobileNet v1 over 64 mel bands, and
+of Resemblyzer's speaker encoder (Resemble AI, Apache-2.0); on them sits a small head.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from magtkd_rt.models.lstm import Lstm
+from magtkd_rt.models.speaker import BANDS as MELODY_BANDS
+from magtkd_rt.models.speaker import MelPower, SpeakerEncoder
+
 SAMPLE_RATE = 16_000
 MIN_SAMPLES = 15_600
 """Shortest sound the network was made for: 96 frames, 0.975 s."""
 
 _WINDOW, _HOP, _FFT, _BANDS = 400, 160, 512, 64
-_LAYERS = (  # stride and channels of each depthwise-separable layer
-    (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), (1, 512), (1, 512),
-    (1, 512), (1, 512), (1, 512), (2, 1024), (1, 1024),
-)  # fmt: skip
+_LAYERS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), (1, 512))
+"""Stride and channels of YAMNet's first depthwise-separable layers; it has six more."""
+_MELODY = 256
+_TENTHS = (1, 5, 9)
 
 
 def mel_filters(bands: int = _BANDS, low: float = 125.0, high: float = 7500.0) -> Tensor:
@@ -76,9 +80,14 @@ class _Conv(nn.Module):
 
 
 class AudioStudent(nn.Module):
-    """YAMNet's network with an expression head. The sound's level is normalised inside."""
+    """An expression head on two public encoders, whose middle layers hear how something is said.
 
-    def __init__(self, feature_size: int = 128, classes: int = 7, dropout: float = 0.4) -> None:
+    YAMNet's first convolutions hear timbre, the speaker encoder's first two LSTM layers melody and
+    tempo. Both stay as they were published: fine-tuned on 18 actors they hear those actors, not
+    expression (docs/decisions.md). The sound's level is normalised inside.
+    """
+
+    def __init__(self, feature_size: int = 128, classes: int = 7) -> None:
         super().__init__()
         self.log_mel = LogMel()
         layers: list[nn.Module] = [_Conv(1, 32, 3, 2)]
@@ -86,9 +95,17 @@ class AudioStudent(nn.Module):
         for stride, width in _LAYERS:
             layers += [_Conv(channels, channels, 3, stride, channels), _Conv(channels, width, 1, 1)]
             channels = width
-        self.backbone = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
-        self.project = nn.Linear(2 * channels, feature_size)
+        self.timbre = nn.Sequential(*layers)
+        self.mel_power = MelPower()
+        self.melody = Lstm(MELODY_BANDS, _MELODY, layers=2)
+        pooled = 2 * channels + (3 + len(_TENTHS)) * _MELODY
+        self.register_buffer("mean", torch.zeros(pooled))
+        self.register_buffer("deviation", torch.ones(pooled))
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.dropout = nn.Dropout(0.5)
+        self.project = nn.Linear(pooled, feature_size)
+        self.dropout_feature = nn.Dropout(0.3)
         self.classify = nn.Linear(feature_size, classes)
 
     @staticmethod
@@ -97,14 +114,33 @@ class AudioStudent(nn.Module):
         rms = waveform.square().mean(dim=1, keepdim=True).sqrt()
         return waveform * (0.05 / (rms + 1e-4))
 
-    def embed_mel(self, mel: Tensor) -> Tensor:
-        """(b, frames, 64) log-mel -> (b, feature_size)."""
-        maps = self.backbone(mel.unsqueeze(1)).mean(dim=3)  # (b, 1024, frames / 32)
-        mean = maps.mean(dim=2)
-        deviation = ((maps - mean.unsqueeze(2)).square().mean(dim=2) + 1e-5).sqrt()
-        return torch.tanh(self.project(self.dropout(torch.cat([mean, deviation], dim=1))))
+    def pool(self, waveform: Tensor) -> Tensor:
+        """(b, samples) -> (b, p): both encoders' outputs, summed up over time."""
+        maps = self.timbre(self.log_mel(self.level(waveform)).unsqueeze(1)).mean(dim=3)
+        melody = self.melody(self.mel_power(SpeakerEncoder.level(waveform))).transpose(1, 2)
+        ordered = melody.sort(dim=2).values
+        last = ordered.shape[2] - 1
+        quantiles = [ordered[:, :, tenth * last // 10] for tenth in _TENTHS]
+        steps = (melody[:, :, 1:] - melody[:, :, :-1]).abs().mean(dim=2)
+        moments = [*_moments(maps), *_moments(melody)]  # each (b, channels)
+        return torch.cat([*moments, *quantiles, steps], dim=1)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """(b, p) of `pool` -> (b, feature_size)."""
+        return torch.tanh(self.project(self.dropout((pooled - self.mean) / self.deviation)))
+
+    def score(self, feature: Tensor) -> Tensor:
+        """(b, feature_size) -> logits (b, classes)."""
+        logits: Tensor = self.classify(self.dropout_feature(feature))
+        return logits
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """(1, samples) float32 at 16 kHz -> feature (1, d) and logits (1, classes)."""
-        feature = self.embed_mel(self.log_mel(self.level(waveform)))
-        return feature, self.classify(feature)
+        feature = self.embed(self.pool(waveform))
+        return feature, self.score(feature)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(b, c, time) -> mean and deviation over time, (b, c) each."""
+    mean = x.mean(dim=2)
+    return mean, ((x - mean.unsqueeze(2)).square().mean(dim=2) + 1e-8).sqrt()

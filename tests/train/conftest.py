@@ -118,9 +118,9 @@ def paper_graph() -> bytes:
 
 PAIRING = {
     "exchange": {
-        "train": {"text": 0.3, "audio": 0.5, "video": 0.5},
-        "dev": {"text": 0.0, "audio": 0.25, "video": 0.5},
-        "test": {"text": 0.0, "audio": 0.25, "video": 0.5},
+        "train": {"audio": 0.5, "video": 0.5},
+        "dev": {"audio": 0.25, "video": 0.5},
+        "test": {"audio": 0.25, "video": 0.5},
     },
     "shares": [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
     "seeds": [11, 12],

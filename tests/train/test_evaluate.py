@@ -70,7 +70,7 @@ def encode(recogniser: Recogniser, data: Path, words: list[list[Turn]]) -> list[
         [bank(texts, [u.label for d in dialogues for u in d], [0] * len(texts))],
         bank(voices, [clip.label for clip in clips], [clip.actor for clip in clips]),
         bank([recogniser.encode_video(f[None]) for f in faces], labels.tolist(), [0] * len(faces)),
-        Exchange(0.0, 0.25, 0.5),
+        Exchange(audio=0.25, video=0.5),
     )
     return [split.pair(np.array([0.4, *[0.1] * 6]), seed) for seed in (11, 12)]
 

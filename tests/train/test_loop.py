@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from magtkd_rt.train import fusion
 from magtkd_rt.train.fusion import FusionRecipe, train_fusion
-from magtkd_rt.train.loop import Average, Run, seed_everything
+from magtkd_rt.train.loop import Average, Run, digest, seed_everything
 
 EPOCHS = 5
 
@@ -117,3 +118,25 @@ def _interrupt_in_second_epoch() -> object:
         return real(there, recipe)
 
     return drop
+
+
+def test_a_run_of_something_else_starts_anew(tmp_path: Path) -> None:
+    first = Run(tmp_path, digest(1))
+    first.finish_epoch(0.5, {"a": torch.ones(1)})
+    again = Run(tmp_path, digest(1))
+    again.resume()
+    assert again.epoch == 1
+    other = Run(tmp_path, digest(2))
+    other.resume()
+    assert other.epoch == 0
+    assert not (tmp_path / "best.pt").exists()
+
+
+def test_digests_tell_weights_and_arrays_apart() -> None:
+    layer = nn.Linear(2, 2)
+    before = digest(layer)
+    assert before == digest(layer)
+    with torch.no_grad():
+        layer.weight += 1
+    assert digest(layer) != before
+    assert digest(np.zeros(2)) != digest(np.ones(2))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import numpy as np
 import pytest
 
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.features.prompt import PromptEncoder, build_tokenizer
+from magtkd_rt.models.text import TextStudent
 from magtkd_rt.train.asr_errors import RecogniserErrors
 from magtkd_rt.train.corpora import Dialogue, Utterance
-from magtkd_rt.train.text import collate, prompts_of, similar_lengths
+from magtkd_rt.train.text import LeftOut, collate, prompts_of, similar_lengths
 
 DIALOGUE: Dialogue = [
     Utterance("what are you for", 0, 0),
@@ -63,3 +65,10 @@ def test_batches_hold_every_prompt_once(encoder: PromptEncoder) -> None:
         assert tokens[row, :count].tolist() == prompt.input_ids
         assert not tokens[row, count:].any() and attention[row].sum() == count
         assert position[row] == prompt.mask_position
+
+
+def test_every_dialogue_is_left_out_once() -> None:
+    student = cast("TextStudent", None)
+    parts = [LeftOut(part, 3, student, np.zeros((0, 1), np.float32)) for part in range(3)]
+    for dialogue in range(7):
+        assert [part.keeps(dialogue) for part in parts].count(False) == 1
