@@ -14,7 +14,7 @@ from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import InputError
-from magtkd_rt.runtime.enrolment import MOST_SPEECH, Enrolment, enrol, read_enrolments
+from magtkd_rt.runtime.enrolment import MOST_SPEECH, Enrolment, disagree, enrol, read_enrolments
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.sources import FileSource
 
@@ -114,6 +114,23 @@ def test_two_voices(tmp_path: Path, shared: Path) -> None:
     path = write_wav(tmp_path / "both.wav", sound)
     with pytest.raises(InputError, match="seems to hold more voices than that of Ann"):
         enrol(Enrolment("Ann", path), loudness_as_voice)
+
+
+@pytest.mark.parametrize(
+    ("angle", "share", "two"),
+    [
+        (1.3, 0.5, True),  # 1.3 radians are a cosine of 0.27
+        (1.3, 0.3, True),
+        (1.3, 0.05, False),  # too little to be sure
+        (0.9, 0.5, False),  # 0.62
+        (0.0, 0.5, False),
+    ],
+)
+def test_prints_that_disagree(angle: float, share: float, two: bool) -> None:
+    random = np.random.default_rng(6)
+    angles = np.where(np.arange(60) < 60 * share, angle, 0) + 0.05 * random.standard_normal(60)
+    prints = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    assert disagree(random.permutation(prints)) is two
 
 
 def test_a_long_recording_is_heard_for_a_minute_of_speech(tmp_path: Path, shared: Path) -> None:
