@@ -153,7 +153,12 @@ def reached(results: Results) -> list[Results]:
             -0.005,
         ),
         *(
-            (f"calibration error (ECE), {what}", {"value": scores["ece"]}, "at most", 0.05)
+            (
+                f"calibration error (ECE), {what}; chance alone {scores['ece_noise']:.3f}",
+                {"value": scores["ece"]},
+                "at most",
+                0.05,
+            )
             for what, scores in (
                 ("words", text),
                 ("voice", audio),

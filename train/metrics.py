@@ -52,6 +52,22 @@ def expected_calibration_error(
     return float(error)
 
 
+def calibration_noise(
+    probabilities: Probabilities, bins: int = 15, rounds: int = 100, seed: int = 0
+) -> float:
+    """The ECE that chance alone gives: the median if every answer were as sure as it should be.
+
+    ECE never reaches 0 on few rows, and is the larger the fewer they are (Roelofs et al. 2022).
+    """
+    random = np.random.default_rng(seed)
+    reached = probabilities.cumsum(axis=1)
+    errors = []
+    for _ in range(rounds):
+        drawn = (random.random((len(reached), 1)) * reached[:, -1:] > reached).sum(axis=1)
+        errors.append(expected_calibration_error(drawn, probabilities, bins))
+    return float(np.median(errors))
+
+
 def fit_temperature(labels: Labels, logits: NDArray[np.floating]) -> float:
     """The temperature that minimises the negative log-likelihood of `labels` (dev split only)."""
     candidates = np.exp(np.linspace(np.log(0.25), np.log(8.0), 141))

@@ -95,16 +95,18 @@ case and punctuation. {{ results.spoiling.utterances_without_words }} utterances
 any word; in the fusion they count as having no text, as in the runtime.</p>
 
 <h2>All conditions</h2>
-<p>In percent, with 95 % intervals.</p>
+<p>In percent, with 95 % intervals. The calibration error (ECE) is never 0 on few rows: "by chance"
+is what perfectly calibrated answers would show on as many.</p>
 <div class="scroll"><table>
 <tr><th>condition</th><th>rows</th><th>W-F1</th><th></th><th>accuracy</th><th></th><th>UAR</th>
-<th></th><th>ECE</th></tr>
+<th></th><th>ECE</th><th>by chance</th></tr>
 {% for kind, condition, name, one in scores %}
 <tr><td>{{ name }}</td><td>{{ one.count }}</td>
 {% for number in (one.weighted_f1, one.accuracy, one.uar) %}
 <td>{{ number.value | percent }}</td><td>{{ (number.low, number.high) | interval }}</td>
 {% endfor %}
-<td>{{ one.ece | percent }}{% if kind == "paper" %} (not calibrated){% endif %}</td></tr>
+<td>{{ one.ece | percent }}{% if kind == "paper" %} (not calibrated){% endif %}</td>
+<td>{{ one.ece_noise | percent }}</td></tr>
 {% endfor %}
 </table></div>
 <p><img src="{{ picture("conditions.png") }}" alt="W-F1 of each condition on MELD"></p>

@@ -18,6 +18,7 @@ from magtkd_rt.train.metrics import (
     Labels,
     Probabilities,
     bootstrap_interval,
+    calibration_noise,
     expected_calibration_error,
 )
 
@@ -58,13 +59,18 @@ class Bin:
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything about one condition. `count` is of rows in one run; `ece` the mean over runs."""
+    """Everything about one condition.
+
+    `count` is of rows in one run, `ece` the mean over runs, `ece_noise` what chance alone would
+    give in one run.
+    """
 
     count: int
     weighted_f1: Measured
     accuracy: Measured
     uar: Measured
     ece: float
+    ece_noise: float
     per_class: dict[str, ClassScore]
     confusion: list[list[int]]
     reliability: list[Bin]
@@ -155,6 +161,7 @@ def score(
         accuracy=measured(accuracy, labels, predicted, rounds, groups),
         uar=measured(uar, labels, predicted, rounds, groups),
         ece=float(np.mean([expected_calibration_error(labels, run, BINS) for run in runs])),
+        ece_noise=calibration_noise(runs[0], BINS),
         per_class={
             label: ClassScore(float(p), float(r), float(f), int(n))
             for label, p, r, f, n in zip(LABELS, precision, recall, f1, true, strict=True)

@@ -158,3 +158,13 @@ def test_scores_of_one_condition() -> None:
     assert scores.ece == pytest.approx((abs(0.5 - 0.7) + abs(1 - 0.4)) / 2)
     bins = [(b.confidence, b.accuracy, b.count) for b in scores.reliability]
     assert bins == [(pytest.approx(0.4), 1.0, 4), (pytest.approx(0.7), 0.5, 4)]
+
+
+def test_calibration_noise_falls_with_the_rows() -> None:
+    random = np.random.default_rng(1)
+    probabilities = random.dirichlet(np.ones(7), 4000)
+    few, many = (metrics.calibration_noise(probabilities[:count]) for count in (100, 4000))
+    assert 0.05 < few < 0.15
+    assert 0.005 < many < 0.02
+    sure = np.eye(7)[random.integers(0, 7, 50)]
+    assert metrics.calibration_noise(sure) == 0
