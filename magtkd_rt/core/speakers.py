@@ -33,6 +33,8 @@ class SpeakerConfig:
     Attributes:
         most: speakers of a session at most, enrolled ones included.
         same: likeness of two long samples of voice above which they are one speaker's.
+        crowd: what each known speaker after the first takes from `same`: the more there are, the
+            likelier it is one of them.
         variance: share of a single print that is not the speaker's, but the moment's. The less
             was heard, the less like may one speaker's samples be.
         evidence: windows of clean voice from which on somebody new is believed.
@@ -44,14 +46,15 @@ class SpeakerConfig:
     """
 
     most: int = 8
-    same: float = 0.5
-    variance: float = 0.45
-    evidence: int = 46
-    sharpness: float = 15.0
-    sure: float = 0.4
-    learn: float = 0.6
-    memory: int = 940
-    change: float = 0.15
+    same: float = 0.65
+    crowd: float = 0.12
+    variance: float = 0.72
+    evidence: int = 42
+    sharpness: float = 17.0
+    sure: float = 0.3
+    learn: float = 0.59
+    memory: int = 1400
+    change: float = 0.3
 
     def __post_init__(self) -> None:
         if min(self.most, self.evidence, self.memory) < 1 or self.sharpness <= 0:
@@ -138,8 +141,10 @@ class Speakers:
             return Verdict(None, None, 0.0)
         config = self._config
         likeness = [self._likeness(speaker, voice, not_speaker) for speaker in self._known]
-        may_open = len(self._known) < config.most
-        odds = np.exp(config.sharpness * np.array([*likeness, config.same if may_open else -1.0]))
+        somebody_new = config.same - config.crowd * max(0, len(self._known) - 1)
+        if len(self._known) >= config.most:
+            somebody_new = -np.inf
+        odds = np.exp(config.sharpness * np.array([*likeness, somebody_new]))
         chances = odds / odds.sum()
         best = int(np.argmax(chances))
         confidence = float(chances[best])

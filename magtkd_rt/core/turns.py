@@ -37,13 +37,13 @@ class TurnConfig:
         apart: a print is compared with those of its turn that end this much earlier.
     """
 
-    level: float = 0.34
-    enough: float = 1.3
-    most: float = 0.25
+    level: float = 0.46
+    enough: float = 1.1
+    most: float = 0.1
     lag: int = 16
-    search: int = 6
+    search: int = 8
     foreign: int = 8
-    apart: int = 30
+    apart: int = 25
 
     def __post_init__(self) -> None:
         if min(self.enough, self.most) <= 0 or not 0 <= self.search <= self.lag:
@@ -77,6 +77,7 @@ class TurnFinder:
         self._folded = 0  # prints that end up to here are in the sum, if they are clean
         self._sum: NDArray[np.float64] | float = 0.0  # of the turn's older clean prints
         self._count = 0
+        self._left: Vector | None = None  # the voice of the turn before, where this is another's
         self._expected: int | None = None  # whose turn it is supposed to be
         self._rival: int | None = None  # who would have the next, if somebody known
         self._evidence = 0.0
@@ -84,6 +85,7 @@ class TurnFinder:
 
     def begin(self, start: int, *, changed: bool = False) -> None:
         """A turn begins at window `start`; `changed` if `hear` has found that out."""
+        self._left = self._own_voice() if changed else None
         self._start = self._folded = start
         self._sum, self._count = 0.0, 0
         self._expected = self._rival if changed else None
@@ -150,7 +152,9 @@ class TurnFinder:
             return 0.0
         mine = self._expected
         if mine is None and known:
-            mine = int(np.argmax([voice @ direction for direction in known]))
+            mine = self._nearest(voice, known)
+            if self._left is not None and mine == self._nearest(self._left, known):
+                mine = None
         own = float(vector @ voice)
         if mine is not None:
             own = max(own, float(vector @ known[mine]))
@@ -161,6 +165,12 @@ class TurnFinder:
         if best > own:
             self._rival = rival
         return float(np.clip(best - own, -self._config.most, self._config.most))
+
+    def _nearest(self, voice: Vector, known: list[Vector]) -> int | None:
+        """Which known speaker the voice may be, if any."""
+        likeness = [float(voice @ direction) for direction in known]
+        best = int(np.argmax(likeness))
+        return best if likeness[best] > self._config.level else None
 
     def _place(self, newest: Vector) -> int:
         """Where the change lies, now that the newest print is the new voice's."""
