@@ -46,15 +46,15 @@ class SpeakerConfig:
     """
 
     most: int = 8
-    same: float = 0.65
+    same: float = 0.66
     crowd: float = 0.12
     variance: float = 0.72
     evidence: int = 42
     sharpness: float = 17.0
-    sure: float = 0.3
-    learn: float = 0.59
-    memory: int = 1400
-    change: float = 0.3
+    sure: float = 0.35
+    learn: float = 0.7
+    memory: int = 1600
+    change: float = 0.31
 
     def __post_init__(self) -> None:
         if min(self.most, self.evidence, self.memory) < 1 or self.sharpness <= 0:

@@ -37,11 +37,11 @@ class TurnConfig:
         apart: a print is compared with those of its turn that end this much earlier.
     """
 
-    level: float = 0.46
+    level: float = 0.455
     enough: float = 1.1
     most: float = 0.1
     lag: int = 16
-    search: int = 8
+    search: int = 7
     foreign: int = 8
     apart: int = 25
 
