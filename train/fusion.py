@@ -15,7 +15,7 @@ from torch.nn import functional
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
 from magtkd_rt.train.corpora import Dialogue
-from magtkd_rt.train.loop import Run, digest, progress_bar, seed_everything
+from magtkd_rt.train.loop import Average, Run, digest, progress_bar, seed_everything
 from magtkd_rt.train.losses import logit_loss
 from magtkd_rt.train.metrics import adjust, weighted_f1
 from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue
@@ -41,6 +41,12 @@ class FusionRecipe:
     """Share of dialogues that keep their words only."""
     no_words: float = 0.1
     """Share of dialogues that lose all their words."""
+    spoiled: float = 0.4
+    """Share of dialogues whose words have a recogniser's errors."""
+    as_words: float = 1.0
+    """Weight of saying what the text student says where there are words only."""
+    average: float = 0.995
+    """Of the weights, from step to step; the averaged ones are kept."""
     unknown_speakers: float = 0.1
     """Share of dialogues whose speakers are all unknown."""
     smoothing: float = 0.05
@@ -83,19 +89,26 @@ class Split:
         return paired
 
 
-def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad to the longest: features (b, n, 3, d), speaker (b, n), labels (b, n; -100 ignored)."""
+def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pad to the longest.
+
+    Returns:
+        features (b, n, 3, d), speaker (b, n), labels (b, n; -100 ignored), and the logits of the
+        text student (b, n, classes).
+    """
     longest = max(len(d.labels) for d in dialogues)
     size = dialogues[0].features.shape[2]
     features = torch.zeros(len(dialogues), longest, 3, size)
     speaker = torch.full((len(dialogues), longest), unknown)
     labels = torch.full((len(dialogues), longest), IGNORED)
+    words = torch.zeros(len(dialogues), longest, dialogues[0].logits.shape[2])
     for row, dialogue in enumerate(dialogues):
         count = len(dialogue.labels)
         features[row, :count] = torch.from_numpy(dialogue.features)
         speaker[row, :count] = torch.from_numpy(np.minimum(dialogue.speaker, unknown - 1))
         labels[row, :count] = torch.from_numpy(dialogue.labels)
-    return features, speaker, labels
+        words[row, :count] = torch.from_numpy(dialogue.logits[:, 0])
+    return features, speaker, labels, words
 
 
 def drop_modalities(there: Tensor, recipe: FusionRecipe) -> Tensor:
@@ -122,13 +135,23 @@ def predict(
     model.eval()
     logits = []
     for start in range(0, len(dialogues), 32):
-        features, speaker, labels = collate(
+        features, speaker, labels, _ = collate(
             dialogues[start : start + 32], model.config.speakers - 1
         )
         there = (labels != IGNORED).float()
         present = there[..., None] * torch.tensor(keep, dtype=torch.float32)
         logits.append(model(features, present, speaker)[0][there > 0].numpy())
     return np.concatenate(logits)
+
+
+def difference(logits: Tensor, words: Tensor, alone: Tensor) -> Tensor:
+    """KL from what the text student says, (n, classes), to the fusion, over the rows in `alone`."""
+    if not alone.any():
+        return logits.new_zeros(())
+    said = functional.log_softmax(words[alone], dim=1)
+    fused = functional.log_softmax(logits[alone], dim=1)
+    share = alone.float().mean()
+    return share * functional.kl_div(fused, said, reduction="batchmean", log_target=True)
 
 
 def labels_of(dialogues: list[Paired]) -> NDArray[np.int64]:
@@ -166,12 +189,15 @@ def train_fusion(
         optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
     )
     run = Run(out / f"fusion-{mode}", digest(recipe, shares, *train.arrays(), *dev.arrays()))
-    run.resume(model, optimizer, schedule)
+    averaged = new_model(mode, train.voices.features.shape[1])
+    averaged.load_state_dict(model.state_dict())
+    run.resume(model, averaged, optimizer, schedule)
+    average = Average(averaged, recipe.average)
     dev_clean, dev_spoiled = dev.pair(shares, 1), dev.pair(shares, 2, spoiled=1.0)
     dev_labels = labels_of(dev_clean)
     unknown = model.config.speakers - 1
 
-    def dev_views() -> list[NDArray[np.float32]]:
+    def dev_views(model: Magt) -> list[NDArray[np.float32]]:
         words_alone = predict(model, dev_clean, (True, False, False))
         return [predict(model, dev_clean), words_alone, predict(model, dev_spoiled)]
 
@@ -181,19 +207,21 @@ def train_fusion(
             seed = recipe.seed + 1000 * (run.epoch + 1)
             seed_everything(seed)
             bar.update(task, completed=run.epoch * steps)
-            paired = train.pair(shares, seed, spoiled=0.4)
+            paired = train.pair(shares, seed, spoiled=recipe.spoiled)
             order = torch.randperm(len(paired)).tolist()
             model.train()
             summed = 0.0
             for start in range(0, len(order), recipe.batch):
                 chosen = [paired[i] for i in order[start : start + recipe.batch]]
-                features, speaker, labels = collate(chosen, unknown)
+                features, speaker, labels, words = collate(chosen, unknown)
                 speaker[torch.rand(len(chosen)) < recipe.unknown_speakers] = unknown
                 there = labels != IGNORED
                 present = drop_modalities(there.float(), recipe)
+                alone = (present[..., 1:].sum((1, 2)) == 0)[:, None] & there
                 text, audio, video = (logits[there] for logits in model(features, present, speaker))
                 targets = labels[there]
                 loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
+                loss = loss + recipe.as_words * difference(text, words[there], alone[there])
                 for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
                     helped = functional.cross_entropy(logits, targets)
                     loss = loss + weight * (helped + logit_loss(logits, text.detach()))
@@ -202,11 +230,13 @@ def train_fusion(
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
+                average.update(model)
                 summed += float(loss.detach())
                 bar.advance(task)
-            views = dev_views()
+            averaged.load_state_dict(average.state)
+            views = dev_views(averaged)
             head_start, score = adjust(views, dev_labels, shares)
-            best = model.state_dict()
+            best = {name: value.clone() for name, value in averaged.state_dict().items()}
             best["classify.0.bias"] = best["classify.0.bias"] + torch.from_numpy(head_start)
             everything, words, spoiled = (
                 weighted_f1(dev_labels, (view + head_start).argmax(1)) for view in views
@@ -215,6 +245,7 @@ def train_fusion(
                 score,
                 best,
                 model,
+                averaged,
                 optimizer,
                 schedule,
                 loss=summed / steps,

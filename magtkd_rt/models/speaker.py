@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from magtkd_rt.core.media import SAMPLE_RATE, VOICE_WINDOWS, WINDOW
+from magtkd_rt.models.lstm import Lstm
 
 SAMPLES = VOICE_WINDOWS * WINDOW
 """Length of the waveform that one vector speaks for."""
@@ -81,7 +82,7 @@ class SpeakerEncoder(nn.Module):
     def __init__(self, size: int = 256, layers: int = 3) -> None:
         super().__init__()
         self.mel_power = MelPower()
-        self.lstm = nn.LSTM(BANDS, size, layers, batch_first=True)
+        self.lstm = Lstm(BANDS, size, layers)
         self.linear = nn.Linear(size, size)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("whiten", torch.eye(size))
@@ -96,8 +97,8 @@ class SpeakerEncoder(nn.Module):
 
     def embed(self, waveform: Tensor) -> Tensor:
         """(b, samples) -> (b, size) as the network says it: length 1, nothing negative."""
-        _, (hidden, _) = self.lstm(self.mel_power(self.level(waveform)))
-        return functional.normalize(functional.relu(self.linear(hidden[-1])), dim=1)
+        last = self.lstm(self.mel_power(self.level(waveform)))[:, -1]
+        return functional.normalize(functional.relu(self.linear(last)), dim=1)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(b, samples) float32 at 16 kHz -> (b, size), each of length 1."""

@@ -1,0 +1,31 @@
+"""The fusion recipe: what is dropped, and what words alone shall say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from magtkd_rt.train.fusion import FusionRecipe, difference, drop_modalities
+
+
+def test_difference_counts_utterances_with_words_only() -> None:
+    words = torch.randn(6, 7)
+    logits = words.clone()
+    logits[3:] += torch.randn(3, 7)
+    alone = torch.tensor([True, True, True, False, False, False])
+    assert difference(logits, words, alone) == pytest.approx(0, abs=1e-6)
+    assert difference(logits, words, ~alone) > 0.05
+    assert difference(logits, words, torch.zeros(6, dtype=torch.bool)) == 0
+    half, whole = difference(logits, words, ~alone), difference(logits[3:], words[3:], ~alone[3:])
+    assert whole == pytest.approx(2 * float(half), rel=1e-5)  # a mean over all utterances
+
+
+def test_no_utterance_loses_everything() -> None:
+    torch.manual_seed(2)
+    there = torch.ones(64, 9)
+    there[:, 7:] = 0
+    present = drop_modalities(there, FusionRecipe(absent=0.7))
+    assert (present[:, :7].sum(2) > 0).all()
+    assert not present[:, 7:].any()
+    words_only = (present[:, :7] == torch.tensor([1.0, 0.0, 0.0])).all(2).all(1)
+    assert 0.1 < words_only.float().mean() < 0.5
