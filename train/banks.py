@@ -20,10 +20,10 @@ from magtkd_rt.models.video import VideoStudent
 from magtkd_rt.train import audio, text, video
 from magtkd_rt.train.asr_errors import RecogniserErrors
 from magtkd_rt.train.corpora import SPLITS, Clip, read_fer2013, read_meld, read_ravdess
-from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.fusion import Split, borrowed_alone
 from magtkd_rt.train.loop import bf16_is_faster, digest
 from magtkd_rt.train.metrics import weighted_f1
-from magtkd_rt.train.pairing import Bank, Exchange, Floats, find_exchange, reliability
+from magtkd_rt.train.pairing import Bank, Exchange, Floats, find_exchange
 
 WORD_ERRORS = 0.35
 """Share of words that are wrong in the spoiled version of the text."""
@@ -170,20 +170,17 @@ def build_splits(data: Path, folder: Path, students: Students) -> dict[str, Spli
         )
         splits[name] = Split(read_meld(data, name), texts, voices, faces, Exchange())
 
-    balanced = np.full(len(LABELS), 1 / len(LABELS))
     face_labels = splits["train"].faces.labels
     face_shares = np.bincount(face_labels, minlength=len(LABELS)) / len(face_labels)
     for name, split in splits.items():
 
-        def alone(modality: int, trained: NDArray[np.float64], exchange: Exchange) -> float:
-            paired = replace(split, exchange=exchange).pair(shares, seed=5)  # noqa: B023
-            logits = np.concatenate([dialogue.logits[:, modality] for dialogue in paired])
-            labels = np.concatenate([dialogue.labels for dialogue in paired])
-            return reliability(logits, labels, trained)
+        def alone(modality: str, share: float) -> float:
+            tried = replace(split, exchange=Exchange(**{modality: share}))  # noqa: B023
+            return borrowed_alone(tried.pair(shares, 5), tried, shares, face_shares)[modality]
 
         found = Exchange(
-            audio=find_exchange(lambda x: alone(1, balanced, Exchange(audio=x)), AUDIO_ALONE),
-            video=find_exchange(lambda x: alone(2, face_shares, Exchange(video=x)), VIDEO_ALONE),
+            audio=find_exchange(partial(alone, "audio"), AUDIO_ALONE),
+            video=find_exchange(partial(alone, "video"), VIDEO_ALONE),
         )
         splits[name] = replace(split, exchange=found)
         words = splits[name].texts[0]

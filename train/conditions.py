@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.train import metrics
 from magtkd_rt.train.asr_errors import RecogniserErrors
 from magtkd_rt.train.corpora import Clip, Dialogue, read_fer2013, read_meld, read_ravdess
-from magtkd_rt.train.fusion import Split
+from magtkd_rt.train.fusion import Split, borrowed_alone
 from magtkd_rt.train.measure import (
     Logits,
     Presence,
@@ -32,7 +32,7 @@ from magtkd_rt.train.measure import (
     track,
     whole_dialogues,
 )
-from magtkd_rt.train.pairing import Bank, Exchange, Paired, reliability
+from magtkd_rt.train.pairing import Bank, Exchange, Paired
 from magtkd_rt.train.scoring import Groups, Measured, Scores, measured, score, weighted_f1
 
 Results = dict[str, Any]
@@ -111,11 +111,9 @@ def measure(
     faces = encode_faces(recogniser, corpora.faces, corpora.face_labels, bar, "faces")
 
     exchange, shares = pairing.exchange["test"], np.array(pairing.shares)
+    split = Split(corpora.test, [words], voices, faces, exchange)
     clean, bad = (
-        [
-            Split(corpora.test, [text], voices, faces, exchange).pair(shares, seed)
-            for seed in pairing.seeds
-        ]
+        [replace(split, texts=[text]).pair(shares, seed) for seed in pairing.seeds]
         for text in (words, bad_words)
     )
     fused = fuse(recogniser, clean, bad, spoiled.spoken, bar)
@@ -150,7 +148,9 @@ def measure(
             "test_exchange": asdict(exchange),
             "label_shares": pairing.shares,
             "seeds": pairing.seeds,
-            "borrowed_alone_weighted_f1": borrowed_alone(clean[0], corpora),
+            "borrowed_alone_weighted_f1": borrowed_alone(
+                clean[0], split, shares, corpora.face_shares
+            ),
         },
         "spoiling": {
             "asked_for": WORD_ERRORS,
@@ -271,17 +271,6 @@ def recall_per_actor(voices: Bank) -> dict[str, float]:
             voices.logits[voices.owner == actor].argmax(axis=1),
         )
         for actor in voices.owners
-    }
-
-
-def borrowed_alone(paired: list[Paired], corpora: Corpora) -> dict[str, float]:
-    """W-F1 of the borrowed voices and faces by their own students, moved to MELD's label shares."""
-    logits = np.concatenate([dialogue.logits for dialogue in paired])
-    labels = np.concatenate([dialogue.labels for dialogue in paired])
-    balanced = np.full(len(LABELS), 1 / len(LABELS))  # the voice student's loss weighs classes so
-    return {
-        "audio": reliability(logits[:, 1], labels, balanced),
-        "video": reliability(logits[:, 2], labels, corpora.face_shares),
     }
 
 

@@ -18,7 +18,7 @@ from magtkd_rt.train.corpora import Dialogue
 from magtkd_rt.train.loop import Average, Run, digest, progress_bar, seed_everything
 from magtkd_rt.train.losses import logit_loss
 from magtkd_rt.train.metrics import adjust, weighted_f1
-from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue
+from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue, reliability
 
 Magt = StreamingMagt | PaperMagt
 Mode = Literal["streaming", "paper"]
@@ -87,6 +87,32 @@ class Split:
                 )
             )
         return paired
+
+
+def borrowed_alone(
+    paired: list[Paired],
+    split: Split,
+    shares: NDArray[np.float64],
+    face_shares: NDArray[np.float64],
+) -> dict[str, float]:
+    """W-F1 of the borrowed voices and faces alone: see `reliability`.
+
+    Args:
+        paired: by `split.pair`.
+        split: whose voices, faces and exchange count.
+        shares: (classes,), from which exchanged labels were drawn.
+        face_shares: (classes,), of the faces that were trained on.
+    """
+    logits = np.concatenate([dialogue.logits for dialogue in paired])
+    labels = labels_of(paired)
+    exchange = split.exchange
+    balanced = np.full(len(LABELS), 1 / len(LABELS))  # the voice student's loss weighs classes so
+    voices = (split.voices, balanced, exchange.audio)
+    faces = (split.faces, face_shares, exchange.video)
+    return {
+        name: reliability(logits[:, index], labels, *source, shares)
+        for name, index, source in (("audio", 1, voices), ("video", 2, faces))
+    }
 
 
 def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

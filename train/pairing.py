@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magtkd_rt.train.corpora import Dialogue
-from magtkd_rt.train.metrics import weighted_f1
+from magtkd_rt.train.metrics import fit_temperature, softmax, weighted_f1
 
 Floats = NDArray[np.float32]
 FACES = 4
@@ -126,11 +126,33 @@ def pair_dialogue(
     )
 
 
-def reliability(logits: Floats, labels: NDArray[np.int64], trained: NDArray[np.float64]) -> float:
-    """W-F1 of one modality alone, its logits moved from its corpus's label shares to these."""
-    shares = np.bincount(labels, minlength=logits.shape[1]) / len(labels)
-    moved = logits + np.log(shares + 1e-6) - np.log(trained + 1e-6)
-    return weighted_f1(labels, moved.argmax(axis=1))
+def reliability(
+    logits: Floats,
+    labels: NDArray[np.int64],
+    bank: Bank,
+    trained: NDArray[np.float64],
+    exchanged: float,
+    shares: NDArray[np.float64],
+) -> float:
+    """W-F1 of one borrowed modality alone, for whoever knows how often its label was exchanged.
+
+    Published figures of one modality come from classifiers that had learned how little it says. A
+    student that takes every borrowed face for the speaker's own would reach the same figure with
+    far less in it: its wrong answers spread over the classes as the scores like it, while what is
+    right of them is chance.
+
+    Args:
+        logits: (n, classes), the student's of what was borrowed.
+        labels: (n,), the utterances'.
+        bank: what was borrowed from; the student's temperature is fitted on it.
+        trained: (classes,), label shares that the student's training saw or was balanced to.
+        exchanged: share of the utterances whose label was exchanged.
+        shares: (classes,), how often each label was drawn then.
+    """
+    prior = np.bincount(labels, minlength=logits.shape[1]) / len(labels)
+    likelihood = softmax(logits / fit_temperature(bank.labels, bank.logits)) / trained
+    known = (1 - exchanged) * likelihood + exchanged * (likelihood @ shares)[:, None]
+    return weighted_f1(labels, (prior * known).argmax(axis=1))
 
 
 def find_exchange(measure: Callable[[float], float], wanted: float, steps: int = 7) -> float:

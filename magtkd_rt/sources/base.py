@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from magtkd_rt.core.media import AudioChunk, VideoFrame, samples_to_ns
 
@@ -29,16 +30,35 @@ class MediaInfo:
     duration_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a source has to tell besides its problems: a device lost, and found again.
+
+    Attributes:
+        level: how bad it is.
+        code: of the status event, such as `device_lost`.
+        message: one line, with the remedy where there is one.
+    """
+
+    level: Literal["info", "warning"]
+    code: str
+    message: str
+
+
 class Source(Protocol):
     """Sound and pictures on one time line whose zero is the first instant of the session.
 
     Attributes:
         info: known before the first item.
         problems: one line for each thing that is wrong without being fatal; grows while reading.
+        notices: what is to be told, oldest first; to be taken out by who tells it.
+        dropped: what the source itself had to lose, by kind.
     """
 
     info: MediaInfo
     problems: list[str]
+    notices: deque[Notice]
+    dropped: Mapping[str, int]
 
     def media(self) -> Iterator[Media]:
         """Yield everything in the order in which a live source would: see `arrival_ns`.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,7 @@ from magtkd_rt.errors import InputError
 from magtkd_rt.sources._decode import StreamReader, is_cut_riff
 from magtkd_rt.sources._pictures import video_frames
 from magtkd_rt.sources._sound import SAMPLE_NS, audio_chunks
-from magtkd_rt.sources.base import Media, MediaInfo, arrival_ns
+from magtkd_rt.sources.base import Media, MediaInfo, Notice, arrival_ns
 
 MAX_GAP_NS = 30_000_000_000
 """A longer hole in both sound and picture is a fault of the time stamps, and is shortened."""
@@ -48,6 +49,8 @@ class FileSource:
             raise InputError(f"{fps} pictures a second make no sense", remedy="give more than 0")
         self._path = Path(path)
         self.problems: list[str] = []
+        self.notices: deque[Notice] = deque()
+        self.dropped: Mapping[str, int] = {}
         self.cut_short = False
         """Whether `media()` ended before the file's own header says."""
         self._lock = threading.Lock()

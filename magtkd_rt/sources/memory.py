@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 
 from magtkd_rt.core.media import AudioChunk, VideoFrame
-from magtkd_rt.sources.base import Media, MediaInfo, arrival_ns
+from magtkd_rt.sources.base import Media, MediaInfo, Notice, arrival_ns
 
 
 class MemorySource:
@@ -28,6 +29,8 @@ class MemorySource:
             duration_ns=arrival_ns(self._media[-1]) if self._media else 0,
         )
         self.problems: list[str] = []
+        self.notices: deque[Notice] = deque()
+        self.dropped: Mapping[str, int] = {}
 
     def media(self) -> Iterator[Media]:
         """Yield everything until the end or `close()`."""

@@ -149,15 +149,34 @@ def test_real_actors_and_clips_never_cross(shared: Path) -> None:
         assert split != "test" or {clip.actor for clip in part} == {21, 22, 23, 24}
 
 
+def two_classes(logits: NDArray[np.float32]) -> Bank:
+    """A bank with right and wrong answers, so that a temperature can be fitted."""
+    labels = np.array([0, 0, 1, 1])
+    return Bank(np.zeros((4, 1), np.float32), logits, labels, np.zeros(4, np.int64))
+
+
 def test_reliability_moves_the_prior() -> None:
     # Even logits from even training: all become the commonest class here, 3 of 4.
-    shares = np.array([0, 0, 0, 1])
+    labels = np.array([0, 0, 0, 1])
     undecided = np.zeros((4, 2), np.float32)
-    assert reliability(undecided, shares, np.array([0.5, 0.5])) == pytest.approx(6 / 7 * 3 / 4)
+    even, bank = np.full(2, 0.5), two_classes(undecided)
+    commonest = pytest.approx(6 / 7 * 3 / 4)
+    assert reliability(undecided, labels, bank, even, 0.0, even) == commonest
     # Trained where the second class had .9 of all, it needs more to be believed here.
     towards_second = np.tile(np.array([0.0, 2.0], np.float32), (4, 1))
-    assert reliability(towards_second, shares, np.array([0.1, 0.9])) == pytest.approx(6 / 7 * 3 / 4)
-    assert reliability(towards_second, shares, np.array([0.5, 0.5])) == pytest.approx(2 / 5 * 1 / 4)
+    bank = two_classes(np.array([[1, -1], [1, -1], [-1, 1], [1, -1]], np.float32))
+    uneven = np.array([0.1, 0.9])
+    assert reliability(towards_second, labels, bank, uneven, 0.0, even) == commonest
+
+
+def test_reliability_knows_what_was_exchanged() -> None:
+    labels = np.array([0, 0, 0, 1])
+    right = np.where(np.eye(2)[labels] > 0, 2.0, -2.0).astype(np.float32)
+    bank = two_classes(np.where(np.eye(2)[[0, 0, 1, 1]] > 0, 2.0, -2.0).astype(np.float32))
+    even = np.full(2, 0.5)
+    assert reliability(right, labels, bank, even, 0.0, even) == 1
+    # What says nothing any more is not asked: all become the commonest class.
+    assert reliability(right, labels, bank, even, 0.9, even) == pytest.approx(6 / 7 * 3 / 4)
 
 
 def test_finding_the_share() -> None:
