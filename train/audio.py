@@ -108,12 +108,12 @@ def alter(sound: Floats, random: np.random.Generator) -> Floats:
         echo *= np.exp(-times / (SAMPLE_RATE * random.uniform(0.02, 0.12)))
         echo[0] = 1.0
         spectrum = spectrum * np.fft.rfft(echo, n=len(sound))
-    sound = np.fft.irfft(spectrum, n=len(sound))
+    heard = np.fft.irfft(spectrum, n=len(sound))
     if random.random() < 0.5:
-        level = np.sqrt(np.mean(np.square(sound)))
-        noise = random.standard_normal(len(sound)) * level
-        sound = sound + noise * 10 ** (-random.uniform(8, 35) / 20)
-    return sound.astype(np.float32)
+        level = np.sqrt(np.mean(np.square(heard)))
+        noise = random.standard_normal(len(heard)) * level
+        heard = heard + noise * 10 ** (-random.uniform(8, 35) / 20)
+    return heard.astype(np.float32)
 
 
 def new_student(yamnet: Path) -> AudioStudent:

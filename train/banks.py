@@ -183,7 +183,6 @@ def build_splits(data: Path, folder: Path, students: Students) -> dict[str, Spli
             video=find_exchange(partial(alone, "video"), VIDEO_ALONE),
         )
         splits[name] = replace(split, exchange=found)
-        words = splits[name].texts[0]
-        score = weighted_f1(words.labels, words.logits.argmax(1))
+        score = weighted_f1(split.texts[0].labels, split.texts[0].logits.argmax(1))
         Console().log(f"pairing {name}: {found}; words alone {score:.3f}")
     return splits

@@ -107,11 +107,10 @@ def borrowed_alone(
     labels = labels_of(paired)
     exchange = split.exchange
     balanced = np.full(len(LABELS), 1 / len(LABELS))  # the voice student's loss weighs classes so
-    voices = (split.voices, balanced, exchange.audio)
-    faces = (split.faces, face_shares, exchange.video)
+    voices, faces = logits[:, 1], logits[:, 2]
     return {
-        name: reliability(logits[:, index], labels, *source, shares)
-        for name, index, source in (("audio", 1, voices), ("video", 2, faces))
+        "audio": reliability(voices, labels, split.voices, balanced, exchange.audio, shares),
+        "video": reliability(faces, labels, split.faces, face_shares, exchange.video, shares),
     }
 
 
@@ -239,7 +238,7 @@ def train_fusion(
             summed = 0.0
             for start in range(0, len(order), recipe.batch):
                 chosen = [paired[i] for i in order[start : start + recipe.batch]]
-                features, speaker, labels, words = collate(chosen, unknown)
+                features, speaker, labels, said = collate(chosen, unknown)
                 speaker[torch.rand(len(chosen)) < recipe.unknown_speakers] = unknown
                 there = labels != IGNORED
                 present = drop_modalities(there.float(), recipe)
@@ -247,7 +246,7 @@ def train_fusion(
                 text, audio, video = (logits[there] for logits in model(features, present, speaker))
                 targets = labels[there]
                 loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
-                loss = loss + recipe.as_words * difference(text, words[there], alone[there])
+                loss = loss + recipe.as_words * difference(text, said[there], alone[there])
                 for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
                     helped = functional.cross_entropy(logits, targets)
                     loss = loss + weight * (helped + logit_loss(logits, text.detach()))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from magtkd_rt.models.audio import AudioStudent
 from magtkd_rt.train.audio import AudioRecipe, Pooled, alter, fit_head, likelihood, read_out
@@ -63,8 +65,10 @@ def test_an_interrupted_head_goes_on_as_if_it_had_not_been(tmp_path: Path) -> No
     learned, dev = made([1, 2], 1), made([3], 2)
 
     class Interrupted(Run):
-        def finish_epoch(self, *args: object, **numbers: float) -> bool:
-            super().finish_epoch(*args, **numbers)  # type: ignore[arg-type]
+        def finish_epoch(
+            self, score: float, best: dict[str, Tensor], *parts: Any, **numbers: float
+        ) -> bool:
+            super().finish_epoch(score, best, *parts, **numbers)
             raise KeyboardInterrupt
 
     def start() -> AudioStudent:
