@@ -37,11 +37,11 @@ class FusionRecipe:
     video_head: float = 0.08
     absent: float = 0.15
     """Share of utterances that lose a given modality."""
-    words_only: float = 0.25
+    words_only: float = 0.2
     """Share of dialogues that keep their words only."""
     no_words: float = 0.1
     """Share of dialogues that lose all their words."""
-    spoiled: float = 0.4
+    spoiled: float = 0.25
     """Share of dialogues whose words have a recogniser's errors."""
     as_words: float = 1.0
     """Weight of saying what the text student says where there are words only."""
