@@ -21,7 +21,11 @@ class LiveConfig:
     """What `magtkd-live` can be told; the keys of the TOML file are the names of the fields.
 
     Attributes:
-        input: the recording to hear.
+        input: the recording to hear, instead of the devices.
+        mic: the microphone to hear, by name or index; empty for the default.
+        camera: the camera to see: an index, an address, or a video file.
+        no_mic: hear nothing.
+        no_camera: see nothing.
         fast: hear it as fast as the machine can, instead of as fast as it was recorded.
         fps: pictures a second that are looked at, at most.
         channels_are_speakers: each channel of the sound is one speaker.
@@ -40,6 +44,10 @@ class LiveConfig:
     """
 
     input: Path | None = None
+    mic: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
+    camera: Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)] = "0"
+    no_mic: bool = False
+    no_camera: bool = False
     fast: bool = False
     fps: Annotated[float, Field(gt=0, le=240)] = 10.0
     channels_are_speakers: bool = False

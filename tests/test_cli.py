@@ -60,7 +60,9 @@ def assert_one_line(ran: Ran, *words: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["microphones", "--input FILE"]),
+        (["--no-mic", "--no-camera"], ["nothing to hear or see", "--input FILE"]),
+        (["--fast"], ["faster than it hears", "--fast"]),
+        (["--no-mic", "--camera", "no-such.mp4"], ["no camera 'no-such.mp4'", "magtkd devices"]),
         (["--bogus"], ["--bogus", "--help"]),
         (["--fps", "many"], ["--fps"]),
         (["--input", "x.wav", "--fps", "0"], ["fps = 0.0"]),

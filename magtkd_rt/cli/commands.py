@@ -26,6 +26,8 @@ app = typer.Typer(
 
   magtkd live --input talk.mp4 [dim](the same as magtkd-live)[/dim]
 
+  magtkd devices
+
   magtkd watch
 
   magtkd bundle show starter
@@ -65,6 +67,14 @@ def watch(
     from magtkd_rt.clients.watch import run_watch
 
     raise typer.Exit(run_watch(url or DEFAULT_URL, json=json, once=not follow))
+
+
+@app.command(epilog="  magtkd devices")
+def devices() -> None:
+    """List microphones and cameras; ends with exit code 1 where there are none."""
+    from magtkd_rt.cli.devices import show_devices
+
+    raise typer.Exit(show_devices())
 
 
 @train_app.callback()

@@ -13,6 +13,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 _EXAMPLES = """
 [bold]Examples[/bold]
 
+  magtkd-live [dim](the default microphone and camera)[/dim]
+
+  magtkd-live --mic "USB Audio" --camera 1
+
+  magtkd-live --camera http://192.168.1.20:8080/video
+
   magtkd-live --input talk.mp4
 
   magtkd-live --input call.wav --channels-are-speakers --fast --jsonl call.jsonl --no-view
@@ -41,11 +47,36 @@ VersionFlag = Annotated[
 def live(
     input: Annotated[  # noqa: A002  (the option's name)
         Path | None,
-        typer.Option("--input", metavar="FILE", help="The recording to hear, of any format."),
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="The recording to hear, of any format, instead of microphone and camera.",
+        ),
     ] = None,
+    mic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|INDEX",
+            help="The microphone, as `magtkd devices` lists it.",
+            show_default="the system's default",
+        ),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INDEX|URL|FILE",
+            help="The camera: its number, a stream's address, or a video played as one.",
+            show_default="0",
+        ),
+    ] = None,
+    no_mic: Annotated[
+        bool | None,
+        typer.Option("--no-mic", help="Hear nothing; without sound there are no utterances."),
+    ] = None,
+    no_camera: Annotated[bool | None, typer.Option("--no-camera", help="See nothing.")] = None,
     fast: Annotated[
         bool | None,
-        typer.Option("--fast/--real-time", help="As fast as this machine can."),
+        typer.Option("--fast/--real-time", help="A recording as fast as this machine can."),
     ] = None,
     fps: Annotated[
         float | None,
@@ -121,8 +152,9 @@ def live(
     ] = None,
     version: VersionFlag = False,  # noqa: ARG001  (acts in its callback)
 ) -> None:
-    """Hear a recording and tell, utterance by utterance, which emotion it expresses.
+    """Hear a conversation and tell, utterance by utterance, which emotion it expresses.
 
+    It is heard by the microphone and seen by the camera, or taken from a recording.
     Words, voice, face and the conversation so far count together.
     The result is an expression, not an inner state.
     Nothing leaves this machine, and nothing is stored unless asked for.
@@ -131,6 +163,10 @@ def live(
 
     flags = {
         "input": input,
+        "mic": mic,
+        "camera": camera,
+        "no_mic": no_mic,
+        "no_camera": no_camera,
         "fast": fast,
         "fps": fps,
         "channels_are_speakers": channels_are_speakers,

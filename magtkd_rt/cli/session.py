@@ -14,11 +14,13 @@ import typer
 
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.errors import InputError
-from magtkd_rt.runtime.assembly import NOTICE, assemble, open_recording
+from magtkd_rt.runtime.assembly import NOTICE, assemble, open_devices, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock
 from magtkd_rt.runtime.journal import Journal
 from magtkd_rt.runtime.live import LiveSession, Sink
 from magtkd_rt.server import EventServer, Hub
+from magtkd_rt.sources import FileSource
+from magtkd_rt.sources.live import LiveSource
 from magtkd_rt.view import LineView, OutputConsole, TerminalView
 
 INTERRUPTED = 130
@@ -30,14 +32,14 @@ def run_live(config: LiveConfig) -> None:
     Raises:
         MagtkdError: it cannot begin, or its source or journal failed on the way.
     """
-    if config.input is None:
+    if config.input is None and config.fast:
         raise InputError(
-            "microphones and cameras come in a later version",
-            remedy="give a recording with --input FILE",
+            "a microphone cannot be heard faster than it hears",
+            remedy="leave --fast out, or give a recording with --input FILE",
         )
     if config.jsonl is not None:
         _ask_to_overwrite(config.jsonl, config.yes)
-    asyncio.run(live(config, config.input))
+    asyncio.run(live(config))
 
 
 def _ask_to_overwrite(path: Path, yes: bool) -> None:
@@ -46,11 +48,11 @@ def _ask_to_overwrite(path: Path, yes: bool) -> None:
         typer.confirm(f"{path} exists; write over it?", abort=True)
 
 
-async def live(config: LiveConfig, recording: Path) -> None:
-    """Hear a recording in this event loop, as `run_live` does."""
+async def live(config: LiveConfig) -> None:
+    """Hear a recording or the devices in this event loop, as `run_live` does."""
     interrupts = _Interrupts()
     async with AsyncExitStack() as stack:
-        source = open_recording(config, recording)
+        source = _open(config)
         stack.callback(source.close)
         sinks: list[Sink] = []
         address, running = "", _Running()
@@ -71,11 +73,15 @@ async def live(config: LiveConfig, recording: Path) -> None:
         interrupts.first = None
         if address and config.linger:
             await asyncio.sleep(config.linger)
-        if source.cut_short:
+        if isinstance(source, FileSource) and source.cut_short:
             raise InputError(
-                f"{recording} is cut short; what is there was recognised",
+                f"{config.input} is cut short; what is there was recognised",
                 remedy="get the whole file for the rest",
             )
+
+
+def _open(config: LiveConfig) -> FileSource | LiveSource:
+    return open_recording(config, config.input) if config.input else open_devices(config)
 
 
 @asynccontextmanager
@@ -85,6 +91,8 @@ async def _shown(
     """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
     console = OutputConsole()
     if not (config.view and console.is_terminal):
+        if config.input is None:  # whoever is recorded now has to know
+            print(f"magtkd: {NOTICE}", file=sys.stderr, flush=True)
         if address:
             print(f"magtkd: listening on {address}", file=sys.stderr, flush=True)
         yield LineView(console).show

@@ -1,4 +1,4 @@
-"""From settings to a session's parts: opens the recording and loads every model, side by side."""
+"""From settings to a session's parts: opens its source and loads every model, side by side."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ from magtkd_rt.runtime.status import Report
 from magtkd_rt.runtime.voices import VoiceListener
 from magtkd_rt.runtime.work import ModelWork
 from magtkd_rt.sources import FileSource, MediaInfo
+from magtkd_rt.sources.camera import Camera
+from magtkd_rt.sources.inbox import Inbox
+from magtkd_rt.sources.live import LiveSource
+from magtkd_rt.sources.microphone import Microphone
+from magtkd_rt.sources.portaudio import PortAudio
 from magtkd_rt.vad import StreamingVad
 
 NOTICE: Final = (
@@ -57,6 +62,28 @@ def open_recording(config: LiveConfig, path: Path) -> FileSource:
             remedy="give a recording with sound",
         )
     return source
+
+
+def open_devices(config: LiveConfig) -> LiveSource:
+    """Find the microphone and the camera that the settings name; they open with the session.
+
+    Raises:
+        ExtraMissing: PortAudio is not installed.
+        InputError: there is no such microphone or camera, or neither is wanted.
+    """
+    if config.no_mic and config.no_camera:
+        raise InputError(
+            "without a microphone and a camera there is nothing to hear or see",
+            remedy="leave --no-mic or --no-camera out, or give a recording with --input FILE",
+        )
+    inbox = Inbox()
+    microphone = camera = None
+    if not config.no_mic:
+        split = config.channels_are_speakers
+        microphone = Microphone(config.mic, inbox, PortAudio(), every_channel=split)
+    if not config.no_camera:
+        camera = Camera(config.camera, inbox, config.fps)
+    return LiveSource(microphone, camera, inbox)
 
 
 def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | None = None) -> Setup:
@@ -99,7 +126,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         session_id=new_session_id(),
         config=session_config(
             manifest,
-            channels=media.channels,
+            channels=max(1, media.channels),  # a session without sound has a silent one
             channels_are_speakers=config.channels_are_speakers,
             transcribe=transcriber is not None,
             voices=voices is not None,
@@ -182,7 +209,7 @@ def session_config(
     turns = manifest.preprocessing.text.context_turns
     if channels > MAX_SPEAKERS:
         raise InputError(
-            f"the recording has {channels} channels, at most {MAX_SPEAKERS} can be speakers",
+            f"the sound has {channels} channels, at most {MAX_SPEAKERS} can be speakers",
             remedy="leave --channels-are-speakers out, and they are mixed",
         )
     return SessionConfig(

@@ -36,6 +36,8 @@ Sink = Callable[[wire.Event], None]
 
 MAX_JOBS_AHEAD: Final = 8
 """Jobs that may be undone before a recording that is heard fast is held back."""
+TELL_SECONDS: Final = 0.5
+"""A source that brings nothing is asked so often what there is to tell."""
 JOIN_SECONDS: Final = 5.0
 """How long a model may go on after the end with what nobody waits for."""
 
@@ -111,6 +113,7 @@ class LiveSession:
             MagtkdError: after the end: the source or a sink failed on the way.
         """
         self._sinks = list(sinks)
+        telling = asyncio.create_task(self._tell_regularly())
         try:
             with self._executor:
                 self._act(self._session.start(self._setup.info))
@@ -124,6 +127,7 @@ class LiveSession:
                 self._end()
         finally:
             self._ended = True
+            telling.cancel()
             self._pump.close()
         for threads in (self._pump, self._executor):
             await asyncio.to_thread(threads.join, JOIN_SECONDS)
@@ -146,7 +150,7 @@ class LiveSession:
     @property
     def dropped(self) -> dict[str, int]:
         """What was lost for lack of time, by kind."""
-        return {**self._pump.dropped, **self._executor.counters}
+        return {**self._source.dropped, **self._pump.dropped, **self._executor.counters}
 
     @property
     def pending(self) -> int:
@@ -175,6 +179,12 @@ class LiveSession:
                 # Sound of this time has come, but for a chunk that may be on its way.
                 now = face.time_ns * SAMPLE_RATE // NANOSECONDS - self._longest_chunk
                 self._act(self._session.tick(max(0, now)))
+
+    async def _tell_regularly(self) -> None:
+        """Tell what a source has to tell also while it brings nothing."""
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            self._tell_problems()
 
     def _watch(self, arrived_ns: int) -> None:
         now_ns = self._clock.now_ns()
@@ -233,6 +243,9 @@ class LiveSession:
             for problem in problems[self._problems_told[n] :]:
                 self._problems_told[n] += 1
                 self._report(Report("warning", "input", problem))
+        while self._source.notices:
+            notice = self._source.notices.popleft()
+            self._report(Report(notice.level, notice.code, notice.message))
 
     def _deliver(self, result: JobResult) -> None:
         """Take a job's result, on a thread of the executor."""

@@ -1,4 +1,4 @@
-"""Where sound and pictures come from: files, and memory (a public fake).
+"""Where sound and pictures come from: devices, files, and memory (a public fake).
 
 A source stamps its media; it neither waits nor knows a model. `paced` makes a recording arrive
 as fast as it was recorded.
@@ -6,7 +6,7 @@ as fast as it was recorded.
 
 from __future__ import annotations
 
-from magtkd_rt.sources.base import Media, MediaInfo, Source, arrival_ns
+from magtkd_rt.sources.base import Media, MediaInfo, Notice, Source, arrival_ns
 from magtkd_rt.sources.file import FileSource
 from magtkd_rt.sources.memory import MemorySource
 from magtkd_rt.sources.pacing import Clock, paced
@@ -17,6 +17,7 @@ __all__ = [
     "Media",
     "MediaInfo",
     "MemorySource",
+    "Notice",
     "Source",
     "arrival_ns",
     "paced",
