@@ -15,8 +15,6 @@ from magtkd_rt.sources.keeper import DeviceLost
 
 BLOCK_SECONDS: Final = 0.02
 USUAL_RATES: Final = (8_000, 16_000, 44_100, 48_000, 96_000)
-_MOST_AGE: Final = 2.0
-"""Seconds; drivers that state a greater age of their sound state nonsense."""
 
 OnSound = Callable[[NDArray[np.float32], float, bool], None]
 """Takes float32 (n, channels) to keep, seconds since its first sample was heard, and whether
@@ -143,14 +141,19 @@ class PortAudio:
         """
         rate = microphone.rate
 
-        def callback(sound: Any, frames: int, time: Any, status: Any) -> None:
-            # Both on the stream's own clock, whatever that is; some drivers leave them empty.
-            age = time.currentTime - time.inputBufferAdcTime
-            if not frames / rate <= age <= _MOST_AGE or not time.inputBufferAdcTime:
-                age = frames / rate
-            on_sound(sound.copy(), age, bool(status.input_overflow))
+        stream: Any = None
+        delay: float | None = None
 
-        stream = None
+        def callback(sound: Any, frames: int, time: Any, status: Any) -> None:
+            nonlocal delay
+            lasts = frames / rate
+            if delay is None:
+                # Both on the stream's own clock, whatever that is. Asked once only: through
+                # PulseAudio it changes from 200 to 17 ms while the sound flows evenly.
+                stated = time.currentTime - time.inputBufferAdcTime - lasts
+                delay = min(max(stated, 0.0), stream.latency)
+            on_sound(sound.copy(), lasts + delay, bool(status.input_overflow))
+
         try:
             stream = self._sd.InputStream(
                 device=microphone.index,
