@@ -47,8 +47,7 @@ def free_port() -> int:
 
 async def watched(config: LiveConfig) -> list[wire.Event]:
     """Run magtkd-live's session in this loop and watch it over its websocket."""
-    assert config.input is not None
-    running = asyncio.create_task(live(config, config.input))
+    running = asyncio.create_task(live(config))
     events: list[wire.Event] = []
     url = f"127.0.0.1:{config.port}"
     while True:

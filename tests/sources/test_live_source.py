@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, AudioChunk, VideoFrame
-from magtkd_rt.sources import Media, arrival_ns
+from magtkd_rt.sources import Media, Notice, arrival_ns
 from magtkd_rt.sources.camera import Camera
 from magtkd_rt.sources.fakes import FakeAudio, FakeCapture
 from magtkd_rt.sources.inbox import Inbox
@@ -182,7 +182,7 @@ def test_a_source_of_nothing_is_a_mistake() -> None:
 
 
 def test_the_offset_is_told_once_both_came() -> None:
-    told = []
+    told: list[Notice] = []
     line = SoundLine(1, 0)
     sync = Sync(line, told.append)
     list(line.silence_until(SAMPLE_RATE))
