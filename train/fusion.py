@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from magtkd_rt.labels import LABELS
@@ -184,10 +184,13 @@ def labels_of(dialogues: list[Paired]) -> NDArray[np.int64]:
     return np.concatenate([dialogue.labels for dialogue in dialogues])
 
 
-def new_model(mode: Mode, feature_size: int) -> Magt:
-    """An untrained fusion."""
-    config = MagtConfig(feature_size=feature_size, classes=len(LABELS))
-    return StreamingMagt(config) if mode == "streaming" else PaperMagt(config)
+def new_model(mode: Mode, words: nn.Linear) -> Magt:
+    """An untrained fusion on top of the text student's classifier."""
+    config = MagtConfig(feature_size=words.in_features, classes=len(LABELS))
+    model = StreamingMagt(config) if mode == "streaming" else PaperMagt(config)
+    model.words.load_state_dict(words.state_dict())
+    model.words.requires_grad_(False)
+    return model
 
 
 def train_fusion(
@@ -195,6 +198,7 @@ def train_fusion(
     train: Split,
     dev: Split,
     shares: NDArray[np.float64],
+    words: nn.Linear,
     out: Path,
     recipe: FusionRecipe | None = None,
 ) -> Magt:
@@ -202,10 +206,19 @@ def train_fusion(
 
     The dev score is the mean of three: everything present, the words alone, and spoiled words
     with voice and face.
+
+    Args:
+        mode: how far it sees.
+        train: what is learned from; its words and voices are of students that did not.
+        dev: chooses the epoch and the head start of rare labels.
+        shares: (classes,), how often each label occurs.
+        words: the text student's classifier.
+        out: gets the run's folder.
+        recipe: settings.
     """
     recipe = recipe or FusionRecipe()
     seed_everything(recipe.seed)
-    model = new_model(mode, train.voices.features.shape[1])
+    model = new_model(mode, words)
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -213,8 +226,8 @@ def train_fusion(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
     )
-    run = Run(out / f"fusion-{mode}", digest(recipe, shares, *train.arrays(), *dev.arrays()))
-    averaged = new_model(mode, train.voices.features.shape[1])
+    run = Run(out / f"fusion-{mode}", digest(recipe, shares, words, *train.arrays(), *dev.arrays()))
+    averaged = new_model(mode, words)
     averaged.load_state_dict(model.state_dict())
     run.resume(model, averaged, optimizer, schedule)
     average = Average(averaged, recipe.average)
@@ -263,7 +276,7 @@ def train_fusion(
             head_start, score = adjust(views, dev_labels, shares)
             best = {name: value.clone() for name, value in averaged.state_dict().items()}
             best["classify.0.bias"] = best["classify.0.bias"] + torch.from_numpy(head_start)
-            everything, words, spoiled = (
+            everything, words_only, spoiled = (
                 weighted_f1(dev_labels, (view + head_start).argmax(1)) for view in views
             )
             run.finish_epoch(
@@ -275,12 +288,13 @@ def train_fusion(
                 schedule,
                 loss=summed / steps,
                 everything=everything,
-                words=words,
+                words=words_only,
                 spoiled=spoiled,
             )
-            note = f"loss {summed / steps:.3f}  dev W-F1 {everything:.3f} fused, {words:.3f} words"
+            scores = f"{everything:.3f} fused, {words_only:.3f} words, {spoiled:.3f} spoiled words"
+            note = f"loss {summed / steps:.3f}  dev W-F1 {scores}"
             bar.update(task, note=note)
-            bar.console.log(f"fusion {mode} epoch {run.epoch}: {note}, {spoiled:.3f} spoiled words")
+            bar.console.log(f"fusion {mode} epoch {run.epoch}: {note}")
 
     model.load_state_dict(run.best())
     return model.eval()

@@ -97,7 +97,7 @@ def fuse(data: Path, out: Path) -> Trained:
     splits = build_splits(data, out / "encoded", students)
     shares = label_shares(data)
     streaming, paper = (
-        train_fusion(mode, splits["train"], splits["dev"], shares, out)
+        train_fusion(mode, splits["train"], splits["dev"], shares, words.classify, out)
         for mode in ("streaming", "paper")
     )
     speaker = train_speaker(data, out)

@@ -127,7 +127,11 @@ _BLOCKS = len(_SOURCES)
 
 
 class _Magt(nn.Module):
-    """What both ways share: inputs, the nine blocks, the heads."""
+    """What both ways share: inputs, the nine blocks, the heads.
+
+    `words` is the text student's own classifier on its feature, which training leaves as it is: the
+    main head learns what voice, face and conversation add to it.
+    """
 
     def __init__(self, config: MagtConfig) -> None:
         super().__init__()
@@ -145,6 +149,7 @@ class _Magt(nn.Module):
         self.merge = nn.ModuleList(nn.Linear(3 * config.size, config.size) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.ModuleList(nn.Linear(config.size, config.classes) for _ in range(3))
+        self.words = nn.Linear(config.feature_size, config.classes)
 
     def _embed(self, features: Tensor, present: Tensor, speaker: Tensor) -> list[Tensor]:
         """features (b, n, m, f), present (b, n, m), speaker (b, n) -> per modality (b, n, d)."""
@@ -170,11 +175,17 @@ class _Magt(nn.Module):
         text_refined = anchored(6, text, (text, audio_refined, video_refined), _TEXT)
         return [text_refined, audio_refined, video_refined]
 
-    def _heads(self, refined: list[Tensor]) -> Tensor:
-        """Logits of the main head and of the two auxiliary ones, (3, b, n, classes)."""
-        return torch.stack(
-            [head(self.dropout(x)) for head, x in zip(self.classify, refined, strict=True)]
+    def _heads(self, refined: list[Tensor], features: Tensor, present: Tensor) -> Tensor:
+        """Logits of the main head and of the two auxiliary ones, (3, b, n, classes).
+
+        The main head adds to what the words say by themselves, where there are words.
+        """
+        main, audio, video = (
+            head(self.dropout(x)) for head, x in zip(self.classify, refined, strict=True)
         )
+        words = self.words(features[:, :, _TEXT])
+        words = torch.where(present[:, :, _TEXT, None] > 0, words, torch.zeros_like(words))
+        return torch.stack([main + words, audio, video])
 
 
 class StreamingMagt(_Magt):
@@ -234,7 +245,7 @@ class StreamingMagt(_Magt):
 
         refined = self._refine(self._embed(features, present, speaker), attend)
         new = MagtState(torch.stack(keys_out, 1), torch.stack(values_out, 1), valid[:, :, -past:])
-        return self._heads(refined), new
+        return self._heads(refined, features, present), new
 
     def forward(self, features: Tensor, present: Tensor, speaker: Tensor) -> Tensor:
         """The full causal pass: (b, n, m, f), (b, n, m), (b, n) -> (3, b, n, classes)."""
@@ -264,7 +275,7 @@ class PaperMagt(_Magt):
             return scored
 
         inputs = [x + positions for x in self._embed(features, present, speaker)]
-        return self._heads(self._refine(inputs, attend))
+        return self._heads(self._refine(inputs, attend), features, present)
 
 
 class StepGraph(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +96,16 @@ def test_the_fusions_recipe_resumes(
 ) -> None:
     recipe = FusionRecipe(epochs=2, batch=16)
     shares = torch.full((7,), 1 / 7, dtype=torch.float64).numpy()
-    whole = train_fusion("streaming", small_split, small_split, shares, tmp_path / "a", recipe)
+    train = partial(
+        train_fusion, "streaming", small_split, small_split, shares, nn.Linear(8, 7), recipe=recipe
+    )
+    whole = train(out=tmp_path / "a")
 
     monkeypatch.setattr(fusion, "drop_modalities", _interrupt_in_second_epoch())
     with pytest.raises(KeyboardInterrupt):
-        train_fusion("streaming", small_split, small_split, shares, tmp_path / "b", recipe)
+        train(out=tmp_path / "b")
     monkeypatch.undo()
-    resumed = train_fusion("streaming", small_split, small_split, shares, tmp_path / "b", recipe)
+    resumed = train(out=tmp_path / "b")
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
     histories = [(tmp_path / f / "fusion-streaming" / "history.json").read_text() for f in "ab"]
     assert histories[0] == histories[1]
