@@ -117,7 +117,7 @@ def test_live_until_interrupted(
     playing.join()
     events = [json.loads(line) for line in journal.read_text().splitlines()]
     assert ran.code == 0, ran.err
-    assert "magtkd: A machine analyses what is said here" in ran.err
+    assert "A machine analyses what is said here" in ran.out
     assert events[0]["sources"] == {"audio": "microphone Desk microphone", "video": None}
     codes = [event["code"] for event in events if event["type"] == "status"]
     assert codes.index("device_lost") < codes.index("device_back")

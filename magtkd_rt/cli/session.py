@@ -91,8 +91,6 @@ async def _shown(
     """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
     console = OutputConsole()
     if not (config.view and console.is_terminal):
-        if config.input is None:  # whoever is recorded now has to know
-            print(f"magtkd: {NOTICE}", file=sys.stderr, flush=True)
         if address:
             print(f"magtkd: listening on {address}", file=sys.stderr, flush=True)
         yield LineView(console).show
