@@ -43,7 +43,7 @@ class FusionRecipe:
     """Share of dialogues that lose all their words."""
     spoiled: float = 0.25
     """Share of dialogues whose words have a recogniser's errors."""
-    as_words: float = 1.0
+    as_words: float = 3.0
     """Weight of saying what the text student says where there are words only."""
     average: float = 0.995
     """Of the weights, from step to step; the averaged ones are kept."""
@@ -169,14 +169,24 @@ def predict(
     return np.concatenate(logits)
 
 
-def difference(logits: Tensor, words: Tensor, alone: Tensor) -> Tensor:
-    """KL from what the text student says, (n, classes), to the fusion, over the rows in `alone`."""
-    if not alone.any():
-        return logits.new_zeros(())
-    said = functional.log_softmax(words[alone], dim=1)
-    fused = functional.log_softmax(logits[alone], dim=1)
-    share = alone.float().mean()
-    return share * functional.kl_div(fused, said, reduction="batchmean", log_target=True)
+def main_loss(
+    logits: Tensor, targets: Tensor, words: Tensor, alone: Tensor, recipe: FusionRecipe
+) -> Tensor:
+    """The main head's loss: the truth, but where there are words only, what the text student says.
+
+    Args:
+        logits: (n, classes) of the main head.
+        targets: (n,).
+        words: (n, classes), the text student's logits.
+        alone: (n,), whether the whole dialogue has words only.
+        recipe: settings.
+    """
+    truth = functional.cross_entropy(
+        logits, targets, label_smoothing=recipe.smoothing, reduction="none"
+    )
+    said, fused = (functional.log_softmax(x, dim=1) for x in (words, logits))
+    differs = (said.exp() * (said - fused)).sum(dim=1)
+    return torch.where(alone, recipe.as_words * differs, truth).mean()
 
 
 def labels_of(dialogues: list[Paired]) -> NDArray[np.int64]:
@@ -258,8 +268,7 @@ def train_fusion(
                 alone = (present[..., 1:].sum((1, 2)) == 0)[:, None] & there
                 text, audio, video = (logits[there] for logits in model(features, present, speaker))
                 targets = labels[there]
-                loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
-                loss = loss + recipe.as_words * difference(text, said[there], alone[there])
+                loss = main_loss(text, targets, said[there], alone[there], recipe)
                 for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
                     helped = functional.cross_entropy(logits, targets)
                     loss = loss + weight * (helped + logit_loss(logits, text.detach()))

@@ -5,20 +5,28 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from magtkd_rt.train.fusion import FusionRecipe, Mode, difference, drop_modalities, new_model
+from magtkd_rt.train.fusion import FusionRecipe, Mode, drop_modalities, main_loss, new_model
 
 
-def test_difference_counts_utterances_with_words_only() -> None:
-    words = torch.randn(6, 7)
-    logits = words.clone()
-    logits[3:] += torch.randn(3, 7)
+def test_words_alone_learn_from_the_text_student_only() -> None:
+    recipe = FusionRecipe()
+    torch.manual_seed(1)
+    words, targets = torch.randn(6, 7), torch.randint(0, 7, (6,))
+    logits = words.clone().requires_grad_()
     alone = torch.tensor([True, True, True, False, False, False])
-    assert difference(logits, words, alone) == pytest.approx(0, abs=1e-6)
-    assert difference(logits, words, ~alone) > 0.05
-    assert difference(logits, words, torch.zeros(6, dtype=torch.bool)) == 0
-    half, whole = difference(logits, words, ~alone), difference(logits[3:], words[3:], ~alone[3:])
-    assert whole == pytest.approx(2 * float(half), rel=1e-5)  # a mean over all utterances
+    main_loss(logits, targets, words, alone, recipe).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad[:3], torch.zeros(3, 7), atol=1e-7, rtol=0)
+    assert (logits.grad[3:].abs().sum(1) > 0.01).all()
+    other = logits.detach() + torch.randn(6, 7)
+    apart = functional.kl_div(
+        other.log_softmax(1), words.log_softmax(1), reduction="batchmean", log_target=True
+    )
+    everybody = torch.ones(6, dtype=torch.bool)
+    found = main_loss(other, targets, words, everybody, recipe)
+    torch.testing.assert_close(found, recipe.as_words * apart)
 
 
 def test_no_utterance_loses_everything() -> None:
