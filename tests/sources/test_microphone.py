@@ -133,7 +133,7 @@ def test_a_stream_that_says_nothing_is_lost() -> None:
         eventually(lambda: told)
         assert "no sound for" in told[0].message
         eventually(lambda: len(audio.opened) > 1)
-        eventually(lambda: audio.feed(SOME) and len(told) == 2)
+        eventually(lambda: audio.feed(SOME) and len(told) >= 2)
         assert told[1].code == "device_back"
 
 
