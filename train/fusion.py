@@ -37,14 +37,10 @@ class FusionRecipe:
     video_head: float = 0.08
     absent: float = 0.15
     """Share of utterances that lose a given modality."""
-    words_only: float = 0.2
-    """Share of dialogues that keep their words only."""
     no_words: float = 0.1
     """Share of dialogues that lose all their words."""
     spoiled: float = 0.25
     """Share of dialogues whose words have a recogniser's errors."""
-    as_words: float = 3.0
-    """Weight of saying what the text student says where there are words only."""
     average: float = 0.995
     """Of the weights, from step to step; the averaged ones are kept."""
     unknown_speakers: float = 0.1
@@ -114,36 +110,26 @@ def borrowed_alone(
     }
 
 
-def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pad to the longest.
-
-    Returns:
-        features (b, n, 3, d), speaker (b, n), labels (b, n; -100 ignored), and the logits of the
-        text student (b, n, classes).
-    """
+def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad to the longest: features (b, n, 3, d), speaker (b, n), labels (b, n; -100 ignored)."""
     longest = max(len(d.labels) for d in dialogues)
     size = dialogues[0].features.shape[2]
     features = torch.zeros(len(dialogues), longest, 3, size)
     speaker = torch.full((len(dialogues), longest), unknown)
     labels = torch.full((len(dialogues), longest), IGNORED)
-    words = torch.zeros(len(dialogues), longest, dialogues[0].logits.shape[2])
     for row, dialogue in enumerate(dialogues):
         count = len(dialogue.labels)
         features[row, :count] = torch.from_numpy(dialogue.features)
         speaker[row, :count] = torch.from_numpy(np.minimum(dialogue.speaker, unknown - 1))
         labels[row, :count] = torch.from_numpy(dialogue.labels)
-        words[row, :count] = torch.from_numpy(dialogue.logits[:, 0])
-    return features, speaker, labels, words
+    return features, speaker, labels
 
 
 def drop_modalities(there: Tensor, recipe: FusionRecipe) -> Tensor:
     """there (b, n) -> presence (b, n, 3) with modalities dropped at random, never all three."""
     batch, count = there.shape
     present = (torch.rand(batch, count, 3) >= recipe.absent).float()
-    kind = torch.rand(batch)
-    words_only = kind < recipe.words_only
-    present[words_only] = torch.tensor([1.0, 0.0, 0.0])
-    silent = (kind >= recipe.words_only) & (kind < recipe.words_only + recipe.no_words)
+    silent = torch.rand(batch) < recipe.no_words
     present[silent, :, 0] = 0.0
     lost = present.sum(2) == 0
     kept = functional.one_hot(torch.randint(0, 3, (batch, count)), 3).float()
@@ -160,33 +146,13 @@ def predict(
     model.eval()
     logits = []
     for start in range(0, len(dialogues), 32):
-        features, speaker, labels, _ = collate(
+        features, speaker, labels = collate(
             dialogues[start : start + 32], model.config.speakers - 1
         )
         there = (labels != IGNORED).float()
         present = there[..., None] * torch.tensor(keep, dtype=torch.float32)
         logits.append(model(features, present, speaker)[0][there > 0].numpy())
     return np.concatenate(logits)
-
-
-def main_loss(
-    logits: Tensor, targets: Tensor, words: Tensor, alone: Tensor, recipe: FusionRecipe
-) -> Tensor:
-    """The main head's loss: the truth, but where there are words only, what the text student says.
-
-    Args:
-        logits: (n, classes) of the main head.
-        targets: (n,).
-        words: (n, classes), the text student's logits.
-        alone: (n,), whether the whole dialogue has words only.
-        recipe: settings.
-    """
-    truth = functional.cross_entropy(
-        logits, targets, label_smoothing=recipe.smoothing, reduction="none"
-    )
-    said, fused = (functional.log_softmax(x, dim=1) for x in (words, logits))
-    differs = (said.exp() * (said - fused)).sum(dim=1)
-    return torch.where(alone, recipe.as_words * differs, truth).mean()
 
 
 def labels_of(dialogues: list[Paired]) -> NDArray[np.int64]:
@@ -214,8 +180,7 @@ def train_fusion(
 ) -> Magt:
     """Train the fusion, or go on where an earlier run stopped; return the best by dev.
 
-    The dev score is the mean of three: everything present, the words alone, and spoiled words
-    with voice and face.
+    The dev score is the mean of two: with the words as they are, and with spoiled ones.
 
     Args:
         mode: how far it sees.
@@ -241,13 +206,9 @@ def train_fusion(
     averaged.load_state_dict(model.state_dict())
     run.resume(model, averaged, optimizer, schedule)
     average = Average(averaged, recipe.average)
-    dev_clean, dev_spoiled = dev.pair(shares, 1), dev.pair(shares, 2, spoiled=1.0)
-    dev_labels = labels_of(dev_clean)
+    dev_views = [dev.pair(shares, 1), dev.pair(shares, 2, spoiled=1.0)]
+    dev_labels = labels_of(dev_views[0])
     unknown = model.config.speakers - 1
-
-    def dev_views(model: Magt) -> list[NDArray[np.float32]]:
-        words_alone = predict(model, dev_clean, (True, False, False))
-        return [predict(model, dev_clean), words_alone, predict(model, dev_spoiled)]
 
     with progress_bar() as bar:
         task = bar.add_task(f"fusion {mode}", total=recipe.epochs * steps, note="")
@@ -261,14 +222,13 @@ def train_fusion(
             summed = 0.0
             for start in range(0, len(order), recipe.batch):
                 chosen = [paired[i] for i in order[start : start + recipe.batch]]
-                features, speaker, labels, said = collate(chosen, unknown)
+                features, speaker, labels = collate(chosen, unknown)
                 speaker[torch.rand(len(chosen)) < recipe.unknown_speakers] = unknown
                 there = labels != IGNORED
                 present = drop_modalities(there.float(), recipe)
-                alone = (present[..., 1:].sum((1, 2)) == 0)[:, None] & there
                 text, audio, video = (logits[there] for logits in model(features, present, speaker))
                 targets = labels[there]
-                loss = main_loss(text, targets, said[there], alone[there], recipe)
+                loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
                 for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
                     helped = functional.cross_entropy(logits, targets)
                     loss = loss + weight * (helped + logit_loss(logits, text.detach()))
@@ -281,11 +241,11 @@ def train_fusion(
                 summed += float(loss.detach())
                 bar.advance(task)
             averaged.load_state_dict(average.state)
-            views = dev_views(averaged)
+            views = [predict(averaged, view) for view in dev_views]
             head_start, score = adjust(views, dev_labels, shares)
             best = {name: value.clone() for name, value in averaged.state_dict().items()}
             best["classify.0.bias"] = best["classify.0.bias"] + torch.from_numpy(head_start)
-            everything, words_only, spoiled = (
+            everything, spoiled = (
                 weighted_f1(dev_labels, (view + head_start).argmax(1)) for view in views
             )
             run.finish_epoch(
@@ -297,10 +257,9 @@ def train_fusion(
                 schedule,
                 loss=summed / steps,
                 everything=everything,
-                words=words_only,
                 spoiled=spoiled,
             )
-            scores = f"{everything:.3f} fused, {words_only:.3f} words, {spoiled:.3f} spoiled words"
+            scores = f"{everything:.3f} fused, {spoiled:.3f} with spoiled words"
             note = f"loss {summed / steps:.3f}  dev W-F1 {scores}"
             bar.update(task, note=note)
             bar.console.log(f"fusion {mode} epoch {run.epoch}: {note}")

@@ -175,17 +175,21 @@ class _Magt(nn.Module):
         text_refined = anchored(6, text, (text, audio_refined, video_refined), _TEXT)
         return [text_refined, audio_refined, video_refined]
 
-    def _heads(self, refined: list[Tensor], features: Tensor, present: Tensor) -> Tensor:
+    def _heads(
+        self, refined: list[Tensor], features: Tensor, present: Tensor, hidden: list[Tensor]
+    ) -> Tensor:
         """Logits of the main head and of the two auxiliary ones, (3, b, n, classes).
 
-        The main head adds to what the words say by themselves, where there are words.
+        The main head adds to what the words say by themselves, where there are words; it adds
+        nothing to utterances that see no voice and no face, not even an earlier one.
         """
         main, audio, video = (
             head(self.dropout(x)) for head, x in zip(self.classify, refined, strict=True)
         )
         words = self.words(features[:, :, _TEXT])
         words = torch.where(present[:, :, _TEXT, None] > 0, words, torch.zeros_like(words))
-        return torch.stack([main + words, audio, video])
+        sees = (hidden[_AUDIO].isfinite() | hidden[_VIDEO].isfinite()).any(dim=3).squeeze(1)
+        return torch.stack([main * sees[..., None] + words, audio, video])
 
 
 class StreamingMagt(_Magt):
@@ -245,7 +249,7 @@ class StreamingMagt(_Magt):
 
         refined = self._refine(self._embed(features, present, speaker), attend)
         new = MagtState(torch.stack(keys_out, 1), torch.stack(values_out, 1), valid[:, :, -past:])
-        return self._heads(refined, features, present), new
+        return self._heads(refined, features, present, hidden), new
 
     def forward(self, features: Tensor, present: Tensor, speaker: Tensor) -> Tensor:
         """The full causal pass: (b, n, m, f), (b, n, m), (b, n) -> (3, b, n, classes)."""
@@ -275,7 +279,7 @@ class PaperMagt(_Magt):
             return scored
 
         inputs = [x + positions for x in self._embed(features, present, speaker)]
-        return self._heads(self._refine(inputs, attend), features, present)
+        return self._heads(self._refine(inputs, attend), features, present, hidden)
 
 
 class StepGraph(nn.Module):

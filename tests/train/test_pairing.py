@@ -190,7 +190,5 @@ def test_training_never_hides_everything() -> None:
     present = drop_modalities(there, FusionRecipe(absent=0.6))
     assert ((present.sum(2) > 0) == (there > 0)).all()
     kept = present.sum(1)
-    words_only = (kept[:, 1:].sum(1) == 0) & (kept[:, 0] == there.sum(1)) & (there.sum(1) > 2)
     silent = (kept[:, 0] == 0) & (there.sum(1) > 3)
-    assert 0.1 < words_only.float().mean() < 0.4
     assert 0.02 < silent.float().mean() < 0.3
