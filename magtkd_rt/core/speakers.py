@@ -42,7 +42,8 @@ class SpeakerConfig:
         sure: confidence under which nobody is named.
         learn: confidence from which on an utterance adds to its speaker.
         memory: windows of voice after which a speaker's older sound begins to fade.
-        change: what a found change of speaker takes from the likeness of the previous one.
+        change: what a found change takes from the likeness of the previous speaker, shared out
+            among all who are known: where others are, a false change is the likelier error.
     """
 
     most: int = 8
@@ -171,7 +172,7 @@ class Speakers:
             expected *= 1 - config.variance + config.variance / prints
         likeness = cosine / (1 - config.variance) * np.sqrt(expected)
         changed = not_speaker is not None and speaker.number == not_speaker
-        return float(likeness) - (config.change if changed else 0.0)
+        return float(likeness) - (config.change / len(self._known) if changed else 0.0)
 
     def _unsure(self, chances: NDArray[np.float64]) -> Verdict:
         """Nobody is named; the guess is the nearest of those who have spoken."""

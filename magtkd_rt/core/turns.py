@@ -29,6 +29,8 @@ class TurnConfig:
 
     Attributes:
         level: likeness to the running turn under which it may be somebody new.
+        crowd: what each known speaker after the first takes from `level`: the more there are, the
+            likelier a strange voice is one of them in another mood.
         enough: sum of evidence, in likeness times windows, at which a change is believed.
         most: likeness that a single print may add to or take from the evidence.
         lag: from a change to the print that is as much like the old voice as like the new.
@@ -38,6 +40,7 @@ class TurnConfig:
     """
 
     level: float = 0.455
+    crowd: float = 0.1
     enough: float = 1.1
     most: float = 0.1
     lag: int = 16
@@ -158,7 +161,7 @@ class TurnFinder:
         own = float(vector @ voice)
         if mine is not None:
             own = max(own, float(vector @ known[mine]))
-        rival, best = None, self._config.level
+        rival, best = None, self._config.level - self._config.crowd * max(0, len(known) - 1)
         for n, direction in enumerate(known):
             if n != mine and float(vector @ direction) > best:
                 rival, best = n, float(vector @ direction)

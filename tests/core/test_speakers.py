@@ -112,13 +112,24 @@ def test_speakers_move_slowly() -> None:
 
 
 def test_a_found_change_speaks_against_who_spoke_before() -> None:
-    like_both = Voice(between(1, 2, 0.45), LONG)
+    like_both = Voice(between(1, 2, 0.48), LONG)
     among = speakers()
     heard(among, 1, 2)
     assert among.judge(like_both).guess == 0
     among = speakers()
     heard(among, 1, 2)
     assert among.judge(like_both, not_speaker=0).guess == 1
+
+
+def test_the_more_are_known_the_less_a_found_change_says() -> None:
+    """Where others could have been heard and were not, the change was likely a false one."""
+    like_first = Voice(between(1, 9, 0.68), LONG)
+    among = speakers()
+    heard(among, 1)
+    assert among.judge(like_first, not_speaker=0).speaker == 1
+    among = speakers()
+    heard(among, 1, 2, 3)
+    assert among.judge(like_first, not_speaker=0).speaker == 0
 
 
 def test_enrolled_speakers_keep_their_names_and_are_numbered_when_they_speak() -> None:
