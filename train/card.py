@@ -68,8 +68,8 @@ def _measured(results: dict[str, Any]) -> str:
     lines = [
         "On the test splits, through the shipped graphs; 95 % bootstrap. Weights, epochs, settings",
         "and temperatures were chosen without them. They had been looked at before, though: two",
-        "earlier bundles were measured on them, and so it was seen that borrowed faces said nothing",
-        "and that the fusion lost some of what the words say. The recipe was mended for both.",
+        "earlier bundles were measured on them, and so it was seen that borrowed faces said",
+        "nothing and that the fusion lost some of what the words say. Both were mended.",
         "",
         "| what | measured | interval | wanted |",
         "|---|---|---|---|",

@@ -45,6 +45,8 @@ _FOLLOW_OVERLAP = 0.3
 _FOLLOW_BONUS = 2.0
 """A face that overlaps the last one counts as this much larger: do not jump between people."""
 
+_LOOK_AGAIN_NS = 150_000_000
+"""A face is where it was found for so long; looking for it is what costs."""
 
 _NOT_YUNET: Final[tuple[type[Exception], ...]] = (cv2.error, *OnnxErrors)
 
@@ -113,16 +115,25 @@ class FaceFinder:
         cv2.setNumThreads(1)
         self.detector = detector or best_detector()
         self._last: Box | None = None
+        self._score = 0.0
+        self._looked_ns = 0
 
     def find(self, frame: VideoFrame) -> SeenFace:
-        """Find the face that was followed so far, else the largest and surest one."""
-        faces = self.detector.detect(_small(frame.image, DETECTION_SIDE))
-        if not faces:
-            self._last = None
+        """Find the face that was followed so far, else the largest and surest one.
+
+        A face that was found a moment ago is taken to be at the same place still.
+        """
+        if self._last is None or not 0 <= frame.time_ns - self._looked_ns < _LOOK_AGAIN_NS:
+            self._look(frame)
+        if self._last is None:
             return SeenFace(frame.time_ns, None)
-        box, score = max(faces, key=self._weight)
-        self._last = box
-        return SeenFace(frame.time_ns, crop_face(frame.image, box), box, score)
+        crop = crop_face(frame.image, self._last)
+        return SeenFace(frame.time_ns, crop, self._last, self._score)
+
+    def _look(self, frame: VideoFrame) -> None:
+        self._looked_ns = frame.time_ns
+        faces = self.detector.detect(_small(frame.image, DETECTION_SIDE))
+        self._last, self._score = max(faces, key=self._weight) if faces else (None, 0.0)
 
     def _weight(self, face: tuple[Box, float]) -> float:
         box, score = face

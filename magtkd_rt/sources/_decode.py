@@ -17,7 +17,7 @@ Kind = Literal["audio", "video"]
 Note = Callable[[str], None]
 """Takes one line about something that is wrong without being fatal."""
 
-_DECODER_THREADS = 2
+_DECODER_THREADS = 1
 
 _STREAMED_RIFF = 0x7FFF0000
 """Programs that write to a pipe state a length about here or above: unknown."""

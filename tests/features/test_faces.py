@@ -114,9 +114,23 @@ class _Faces:
 
 def test_it_follows_one_face_until_another_is_much_larger() -> None:
     finder = FaceFinder(_Faces())
-    frame = VideoFrame(0, np.zeros((64, 64, 3), np.uint8))
-    lefts = [(seen.box or (0.0,))[0] for seen in (finder.find(frame) for _ in range(5))]
+    image = np.zeros((64, 64, 3), np.uint8)
+    frames = [VideoFrame(200_000_000 * n, image) for n in range(5)]
+    lefts = [(seen.box or (0.0,))[0] for seen in map(finder.find, frames)]
     assert lefts == [0.1, 0.1, 0.1, 0.5, 0.5]
+
+
+def test_a_face_found_a_moment_ago_is_not_looked_for() -> None:
+    faces = _Faces()
+    finder = FaceFinder(faces)
+    image = np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    first, soon = finder.find(VideoFrame(0, image)), finder.find(VideoFrame(100_000_000, image))
+    assert faces.turn == 1
+    assert (soon.time_ns, soon.box, soon.score) == (100_000_000, first.box, first.score)
+    assert first.crop is not None and soon.crop is not None
+    np.testing.assert_array_equal(first.crop, soon.crop)
+    finder.find(VideoFrame(200_000_000, image))
+    assert faces.turn == 2
 
 
 def test_named_files_are_taken_as_given(
