@@ -143,4 +143,5 @@ class AudioStudent(nn.Module):
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """(b, c, time) -> mean and deviation over time, (b, c) each."""
     mean = x.mean(dim=2)
-    return mean, ((x - mean.unsqueeze(2)).square().mean(dim=2) + 1e-8).sqrt()
+    # Not "+ 1e-8": the export would leave it out.
+    return mean, (x - mean.unsqueeze(2)).square().mean(dim=2).clamp(min=1e-8).sqrt()

@@ -19,7 +19,9 @@ from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub
 
 RUN = """
-import sys
+import signal, sys
+# A shell's background jobs ignore it, and whatever they start does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from magtkd_rt.clients.watch import run_watch
 sys.exit(run_watch({url!r}, json={json}))
 """
