@@ -26,6 +26,7 @@ from magtkd_rt.train.loop import (
     Average,
     Run,
     bf16_is_faster,
+    digest,
     mixed_precision,
     progress_bar,
     seed_everything,
@@ -207,7 +208,11 @@ def train_text(
     )
     averaged = text_student(encoder.vocabulary_size)
     averaged.load_state_dict(model.state_dict())
-    run = Run(out / ("text" if left_out is None else f"text-without-{left_out.part}"))
+    run = (
+        Run(out / "text")
+        if left_out is None
+        else Run(out / f"text-without-{left_out.part}", digest(left_out.student))
+    )
     run.resume(model, averaged, optimizer, schedule)
     average = Average(averaged, recipe.average)
     loss_of = nn.CrossEntropyLoss()
