@@ -141,8 +141,8 @@ def build_splits(data: Path, folder: Path, students: Students) -> dict[str, Spli
     """Encode every split and find how much of what it borrows must be exchanged.
 
     The words and voices of the training split are encoded by students that have not learned from
-    them, so that they are as unsure as those of new people. Faces need none of that: nearly all
-    of them are exchanged.
+    them, so that they are as unsure as those of new people. The faces are not: their student would
+    have to be trained several times, for an hour each.
     """
     encoder = text.prompt_encoder()
     shares = label_shares(data)

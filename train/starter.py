@@ -28,7 +28,13 @@ from magtkd_rt.train.text import PARTS, TextRecipe, load_text, train_others, tra
 from magtkd_rt.train.video import load_video, train_video
 
 STAGES = ("video", "audio", "text", "others", "fusion", "export", "card")
-_NEEDED = ("video", "audio", "text", *(f"text-without-{part}" for part in range(PARTS)))
+_LEFT = {
+    "video": ("video/best.pt",),
+    "audio": ("audio/best.pt", "audio/unheard.npz"),
+    "text": ("text/best.pt",),
+    "others": tuple(f"text-without-{part}/best.pt" for part in range(PARTS)),
+}
+"""What a stage leaves in the output folder for the fusion."""
 NAME = "starter"
 
 
@@ -56,7 +62,7 @@ def train_starter(
     yamnet = yamnet or data.parent / "models" / "yamnet.tflite"
     if not yamnet.exists():
         raise DataError(f"YAMNet not found at {yamnet}", remedy="name its file with --yamnet FILE")
-    if "export" in stages:
+    if "audio" in stages or "export" in stages:
         weights_file()  # rather now than after hours of training
     out.mkdir(parents=True, exist_ok=True)
     if "video" in stages:
@@ -83,10 +89,9 @@ def fuse(data: Path, out: Path) -> Trained:
 
     A finished fusion is only loaded, unless a student has changed since.
     """
-    for stage in _NEEDED:
-        if not (out / stage / "best.pt").exists():
-            missing = "others" if stage.startswith("text-") else stage
-            raise InputError(f"the stage {missing} has not been run", remedy="add it to --stages")
+    for stage, files in _LEFT.items():
+        if not all((out / file).exists() for file in files):
+            raise InputError(f"the stage {stage} has not been run", remedy="add it to --stages")
     students = Students(
         words := load_text(out),
         voice := load_audio(out),

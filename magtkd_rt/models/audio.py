@@ -7,8 +7,6 @@ of Resemblyzer's speaker encoder (Resemble AI, Apache-2.0); on them sits a small
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +14,7 @@ from torch.nn import functional
 from magtkd_rt.models.lstm import Lstm
 from magtkd_rt.models.speaker import BANDS as MELODY_BANDS
 from magtkd_rt.models.speaker import MelPower, SpeakerEncoder
+from magtkd_rt.models.spectrum import fourier_basis
 
 SAMPLE_RATE = 16_000
 MIN_SAMPLES = 15_600
@@ -49,12 +48,7 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        window = torch.hann_window(_WINDOW, periodic=True, dtype=torch.float64)
-        times = torch.arange(_WINDOW, dtype=torch.float64)
-        bins = torch.arange(_FFT // 2 + 1, dtype=torch.float64)
-        phase = 2 * math.pi * bins[:, None] * times / _FFT
-        basis = torch.cat([torch.cos(phase) * window, torch.sin(phase) * window])
-        self.register_buffer("basis", basis.float().unsqueeze(1), persistent=False)
+        self.register_buffer("basis", fourier_basis(_WINDOW, _FFT), persistent=False)
         self.register_buffer("filters", mel_filters(), persistent=False)
         self.basis: Tensor
         self.filters: Tensor

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from magtkd_rt.core.media import SAMPLE_RATE, VOICE_WINDOWS, WINDOW
 from magtkd_rt.models.lstm import Lstm
+from magtkd_rt.models.spectrum import fourier_basis
 
 SAMPLES = VOICE_WINDOWS * WINDOW
 """Length of the waveform that one vector speaks for."""
@@ -53,12 +54,7 @@ class MelPower(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        window = torch.hann_window(_WINDOW, periodic=True, dtype=torch.float64)
-        times = torch.arange(_WINDOW, dtype=torch.float64)
-        bins = torch.arange(_WINDOW // 2 + 1, dtype=torch.float64)
-        phase = 2 * math.pi * bins[:, None] * times / _WINDOW
-        basis = torch.cat([torch.cos(phase) * window, torch.sin(phase) * window])
-        self.register_buffer("basis", basis.float().unsqueeze(1), persistent=False)
+        self.register_buffer("basis", fourier_basis(_WINDOW, _WINDOW), persistent=False)
         self.register_buffer("filters", slaney_filters(), persistent=False)
         self.basis: Tensor
         self.filters: Tensor

@@ -1,0 +1,18 @@
+"""A short-time Fourier transform as a convolution, which every exporter and engine knows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def fourier_basis(window: int, fft: int) -> Tensor:
+    """Filters for conv1d, (fft + 2, 1, window): real parts, then imaginary ones, Hann-windowed."""
+    hann = torch.hann_window(window, periodic=True, dtype=torch.float64)
+    times = torch.arange(window, dtype=torch.float64)
+    bins = torch.arange(fft // 2 + 1, dtype=torch.float64)
+    phase = 2 * math.pi * bins[:, None] * times / fft
+    basis = torch.cat([torch.cos(phase) * hann, torch.sin(phase) * hann])
+    return basis.float().unsqueeze(1)
