@@ -18,6 +18,15 @@ class TranscriberStream(Protocol):
         """
         ...
 
+    def guess(self) -> Transcribed | None:
+        """Return the words as if the utterance were over now; the stream goes on.
+
+        None where it decodes as the sound arrives, so that there is nothing to be worked ahead.
+        `finish` without further sound gives the words of the last guess, at no further cost. The
+        guess is not final; its words are those that may be shown.
+        """
+        ...
+
     def finish(self) -> Transcribed:
         """Return the final words, and end. Called at most once."""
         ...

@@ -78,6 +78,9 @@ class Fuse(Job):
         features: per modality (text, audio, video) a float32 (d,) vector, or None where absent.
         speaker: number of the speaker in the conversation, None where it is not sure who spoke.
         state: what the previous `Fused` returned, or None at the start of the conversation.
+        ahead: 0 scores the conversation's next utterance. n > 0 looks again at the one that n
+            later ones have followed, with `state` as the last of those left it; the state of the
+            result means nothing then.
     """
 
     features: tuple[
@@ -85,6 +88,7 @@ class Fuse(Job):
     ]
     speaker: int | None
     state: Any
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
