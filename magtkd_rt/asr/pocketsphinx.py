@@ -151,6 +151,9 @@ class PocketsphinxStream:
         self._partial = text
         return Transcribed(text, None, confidence=0.0, language=_LANGUAGE, final=False)
 
+    def guess(self) -> None:
+        """Nothing: what was fed is decoded already."""
+
     def finish(self) -> Transcribed:
         """Return the words with their times and confidences."""
         decoder = self._open_decoder()

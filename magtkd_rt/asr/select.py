@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from magtkd_rt.asr.base import Transcriber
+from magtkd_rt.asr.process import PocketsphinxProcess
 from magtkd_rt.asr.whisper import WhisperTranscriber
 from magtkd_rt.errors import EngineError, ExtraMissing, InputError
 from magtkd_rt.features.network import fetch, offline
@@ -44,13 +45,13 @@ def select(kind: AsrKind, whisper_model: str | None = None) -> tuple[Transcriber
     if kind == "none":
         return None, "no words: voice and face only, as asked"
     if kind == "pocketsphinx":
-        return _pocketsphinx(), "words by pocketsphinx (English), as asked"
+        return PocketsphinxProcess(), "words by pocketsphinx (English), as asked"
     try:
         return _whisper(whisper_model or DEFAULT_WHISPER_MODEL)
     except (EngineError, ExtraMissing) as error:
         if kind == "whisper":
             raise
-        return _pocketsphinx(), f"words by pocketsphinx (English), because {error.problem}"
+        return PocketsphinxProcess(), f"words by pocketsphinx (English), because {error.problem}"
 
 
 def _whisper(model: str) -> tuple[Transcriber, str]:
@@ -84,13 +85,3 @@ def _unreachable() -> str | None:
     address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     page = fetch(f"{address}/{_PROBE}", limit=_PROBE_BYTES, within_s=_REACH_WITHIN_S)
     return f"{address} cannot be reached" if page is None else None
-
-
-def _pocketsphinx() -> Transcriber:
-    try:
-        from magtkd_rt.asr.pocketsphinx import (
-            PocketsphinxTranscriber,
-        )
-    except ImportError as error:
-        raise ExtraMissing("pocketsphinx", "live") from error
-    return PocketsphinxTranscriber()

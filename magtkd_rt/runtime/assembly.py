@@ -107,7 +107,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         selected = select_engine(bundle, threads=config.threads)
         recogniser = Recogniser(bundle, selected.engine)
         enrolled = _enrol(known, recogniser)
-        transcriber, asr_reason = asr.result()
+        opened, asr_reason = asr.result()
         finder = faces.result() if faces is not None else None
         detector = speech.result()
     meter = Meter()
@@ -128,7 +128,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             manifest,
             channels=max(1, media.channels),  # a session without sound has a silent one
             channels_are_speakers=config.channels_are_speakers,
-            transcribe=transcriber is not None,
+            transcribe=opened is not None,
             voices=voices is not None,
             enrolled=enrolled,
         ),
@@ -136,15 +136,16 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             bundle=wire.BundleInfo(
                 name=manifest.name, sha256=bundle.sha256, licence=manifest.licence
             ),
-            asr=wire.AsrInfo(name=transcriber.name if transcriber is not None else "none"),
+            asr=wire.AsrInfo(name=opened.name if opened is not None else "none"),
             engine=selected.engine.name,
             sources=wire.SourceInfo(audio=media.audio, video=media.video),
             notice=NOTICE,
         ),
         senses=Senses(detector, finder, media.channels, meter, voices),
-        work=ModelWork(recogniser, transcriber),
+        work=ModelWork(recogniser, opened),
         notes=tuple(notes),
         meter=meter,
+        close=opened.close if opened is not None and opened is not transcriber else _nothing,
     )
 
 
@@ -184,6 +185,10 @@ def _why_detector(name: str) -> str:
         f"faces by {name}: YuNet, which sees turned faces too, is neither at hand nor could be "
         "fetched; MAGTKD_YUNET=FILE names its file"
     )
+
+
+def _nothing() -> None:
+    """What need not be closed."""
 
 
 def _transcriber(config: LiveConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:

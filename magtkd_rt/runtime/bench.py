@@ -21,7 +21,7 @@ from magtkd_rt.runtime.assembly import assemble, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock
 from magtkd_rt.runtime.live import LiveSession
 from magtkd_rt.runtime.meter import Part
-from magtkd_rt.runtime.peak import PEAK
+from magtkd_rt.runtime.peak import PeakWatch
 
 LISTENING: Final = "magtkd: listening on "
 """How the line of `magtkd-live` begins that says: all is loaded, the recording begins."""
@@ -45,7 +45,7 @@ class Product:
 
     Attributes:
         start_s: seconds from the start of the process until it listens, bundle loaded.
-        peak_mb: most memory that it held, in millions of bytes.
+        peak_mb: most memory that it and its transcriber's process held, in millions of bytes.
         whole_s: seconds that all of it took.
         asr_ms: per utterance, finishing the transcript after the endpoint.
         texts: per utterance, the words that counted; empty where none did.
@@ -100,8 +100,7 @@ def measure_product(config: LiveConfig) -> Product:
         command = [
             sys.executable,
             "-c",
-            "import atexit; from magtkd_rt.runtime.peak import tell_peak; "
-            "from magtkd_rt.cli import live_main; atexit.register(tell_peak); live_main()",
+            "from magtkd_rt.cli import live_main; live_main()",
             "--fast", "--no-view", "--port=0",
             f"--input={config.input}",
             f"--jsonl={journal}",
@@ -112,20 +111,20 @@ def measure_product(config: LiveConfig) -> Product:
         ]  # fmt: skip
         start = time.monotonic()
         listening_after = 0.0
-        peak_kb = 0
         said = ""
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stderr is not None
+            watch = PeakWatch(process.pid)
+            watch.start()
             for line in process.stderr:
                 if line.startswith(LISTENING):
                     listening_after = time.monotonic() - start
-                elif line.startswith(PEAK):
-                    peak_kb = int(line.removeprefix(PEAK))
                 else:
                     said = line.strip()
         whole = time.monotonic() - start
+        watch.join()
         if process.returncode:
             raise EngineError(
                 f"magtkd-live failed ({said})", remedy="mend that, then measure again"
@@ -134,7 +133,7 @@ def measure_product(config: LiveConfig) -> Product:
     asr_ms = [event.latency.asr_ms for event in events if isinstance(event, wire.Emotion)]
     return Product(
         start_s=round(listening_after, 3),
-        peak_mb=round(peak_kb * 1024 / 1e6, 1),
+        peak_mb=round(watch.peak_kb * 1024 / 1e6, 1),
         whole_s=round(whole, 3),
         asr_ms=tuple(asr_ms),
         texts=tuple(_texts(events)),

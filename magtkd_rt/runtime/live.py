@@ -54,6 +54,7 @@ class Setup:
         work: does the core's jobs.
         notes: what is to be told once the session has begun.
         meter: counts what every part costs.
+        close: frees what was opened for the session alone; called once, when nothing is at work.
     """
 
     session_id: str
@@ -63,6 +64,7 @@ class Setup:
     work: Work
     notes: tuple[Report, ...] = ()
     meter: Meter = field(default_factory=Meter)
+    close: Callable[[], None] = lambda: None
 
 
 class LiveSession:
@@ -131,6 +133,7 @@ class LiveSession:
             self._pump.close()
         for threads in (self._pump, self._executor):
             await asyncio.to_thread(threads.join, JOIN_SECONDS)
+        await asyncio.to_thread(self._setup.close)
         for error in (*self._pump.errors, *self._sink_errors):
             raise error
 

@@ -1,30 +1,60 @@
-"""The most memory that a process held, told by itself when it ends.
+"""The most memory that a program held, the processes that it started included.
 
-What the kernel tells a parent (`ru_maxrss`) begins with the parent's own size at the fork.
+Read from outside, from Linux's /proc: what the kernel tells a parent (`ru_maxrss`) begins with the
+parent's own size at the fork.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
+import threading
 from pathlib import Path
 from typing import Final
 
-PEAK: Final = "peak memory in kB: "
-"""How the line on standard error begins."""
+_LOOK_EVERY_S: Final = 0.05
 
 
-def tell_peak() -> None:
-    """Write the peak to standard error; registered with `atexit`."""
-    print(f"{PEAK}{peak_kb()}", file=sys.stderr, flush=True)
+class PeakWatch(threading.Thread):
+    """Looks at a process and its children until it has ended.
+
+    Each one's own peak is what the kernel remembers, so only what is new in the last moments of a
+    process can be missed. The sum of the peaks is what is told, though they need not be of the same
+    moment.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(name="magtkd-peak", daemon=True)
+        self._pid = pid
+        self._peaks: dict[int, int] = {}
+
+    @property
+    def peak_kb(self) -> int:
+        """In units of 1024 bytes; 0 where there is no /proc."""
+        return sum(self._peaks.values())
+
+    def run(self) -> None:
+        """Look, until the process has ended."""
+        ended = threading.Event()
+        while not ended.wait(_LOOK_EVERY_S):
+            for pid in (self._pid, *_children(self._pid)):
+                peak = _peak_kb(pid)
+                if peak is not None:
+                    self._peaks[pid] = peak
+                elif pid == self._pid:
+                    ended.set()
 
 
-def peak_kb() -> int:
-    """The most resident memory of this process since it began, in units of 1024 bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest // 1024 if sys.platform == "darwin" else largest
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    try:
+        return [int(child) for each in lists for child in each.read_text().split()]
+    except OSError:  # it has just ended
+        return []
+
+
+def _peak_kb(pid: int) -> int | None:
+    """The most resident memory of a process since it began; None once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
