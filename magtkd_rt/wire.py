@@ -113,8 +113,10 @@ class Modality(_Message):
     present: bool
     contribution: float | None = None
     """Fall of the winning label's probability when this modality is masked; null if absent."""
-    reason: Literal["no_sound", "no_face", "no_words", "low_confidence", "error"] | None = None
-    """Why it is absent; null if present."""
+    reason: (
+        Literal["no_sound", "no_face", "no_words", "low_confidence", "overload", "error"] | None
+    ) = None
+    """Why it is absent; null if present. `overload`: it was left out for lack of time."""
 
 
 class Latency(_Message):
@@ -123,7 +125,7 @@ class Latency(_Message):
     endpoint_ms: float
     """From the utterance's last sound to the decision that it is over (media time)."""
     asr_ms: float
-    """Finishing the transcript after that decision."""
+    """Finishing the transcript after that decision, waiting excluded."""
     encode_ms: float
     """Text, audio and video encoders together."""
     fusion_ms: float

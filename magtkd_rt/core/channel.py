@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import VOICE_HOP, WINDOW
-from magtkd_rt.core.segmenter import Closed, Opened, Segmenter, Step
+from magtkd_rt.core.segmenter import Segmenter
 from magtkd_rt.core.speakers import Vector
+from magtkd_rt.core.steps import Closed, Opened, Step
 from magtkd_rt.core.turns import TurnFinder
 
 

@@ -31,6 +31,12 @@ class SessionConfig:
         max_faces: faces of an utterance that are encoded, spread evenly.
         weak_speech_windows: an utterance with fewer windows of speech needs words to count.
         weak_speech_probability: so does one whose mean speech probability is lower.
+        drafts: whether there are provisional results, and work is done ahead at pauses. What is
+            final does not depend on it.
+        guess_while_speaking: the transcriber's guesses make words appear while somebody speaks.
+        right_context: a result is looked at again when so many later utterances have followed;
+            0 where the bundle's fusion cannot do that.
+        least_revision: change of the told label's probability that is worth a revision.
         max_waiting: utterances that may wait for a result; beyond it the oldest is dropped.
         max_faces_kept: faces kept for utterances that are not over.
         channel_patience: windows that a channel may lag behind before it is waited for no more.
@@ -53,6 +59,10 @@ class SessionConfig:
     max_faces: int = 8
     weak_speech_windows: int = 12
     weak_speech_probability: float = 0.5
+    drafts: bool = True
+    guess_while_speaking: bool = False
+    right_context: int = 0
+    least_revision: float = 0.1
     max_waiting: int = 64
     max_faces_kept: int = 1024
     channel_patience: int = 156

@@ -30,6 +30,11 @@ class Conversation:
         self._turns.append(Turn(speaker, text))
         return tuple(self._turns)
 
+    def would_say(self, speaker: int, text: str) -> tuple[Turn, ...]:
+        """The window as `say` would return it; nothing is added."""
+        room = self._turns.maxlen or 0
+        return (*self._turns, Turn(speaker, text))[-room:]
+
 
 def speaker_name(speaker: int | None) -> str:
     """The speaker's name on the wire: S1, S2, ...; S? where it is not sure who spoke."""

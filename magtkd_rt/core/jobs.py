@@ -1,11 +1,12 @@
 """Work the core asks for, and what comes back. The core never does any of it itself.
 
-Each job gets exactly one result with the same `job_id`: its own result type, or `Failed`.
+Each job gets exactly one result with the same `job_id`: its own result type, `Failed`, or
+`GaveWay`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,25 @@ from magtkd_rt.core.media import AudioChunk
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to compute for one utterance."""
+    """Something to compute for one utterance.
+
+    Attributes:
+        job_id: its result carries the same.
+        utterance_id: which utterance.
+        draft: nobody needs it: it may give way, and its result come too late.
+    """
 
     job_id: int
     utterance_id: str
+    draft: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Transcribe(Job):
     """Feed the utterance's next sound to its transcriber; chunks are gapless and in order.
 
-    With `last` the transcriber finishes: its result is final. Without, it may be partial or None.
+    With `last` the transcriber finishes, and the sound may be empty: its result is final. Without,
+    it may be partial or None. The first one after a `ForgetTranscription` begins anew.
     """
 
     sound: AudioChunk
@@ -34,8 +43,16 @@ class Transcribe(Job):
 
 
 @dataclass(frozen=True, slots=True)
+class Guess(Job):
+    """Let the transcriber say what it would if the utterance were over now, or work ahead for it.
+
+    The result is a `Transcribed` that is not final, or None.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetTranscription(Job):
-    """The utterance was dropped or its transcriber failed: close its transcriber stream.
+    """The utterance was dropped, its transcriber failed or begins anew: close its stream.
 
     Its jobs that still wait may be left out. The result carries None.
     """
@@ -144,9 +161,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class GaveWay:
+    """The job was left out for lack of time."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What came back for a job, and how long it took (waiting excluded)."""
 
     job_id: int
-    value: Transcribed | Encoded | Fused | Failed | None
+    value: Transcribed | Encoded | Fused | Failed | GaveWay | None
     elapsed_ns: int = 0

@@ -15,13 +15,13 @@ from magtkd_rt.core.media import seconds
 class Output:
     """What one input led to, in order: events for the subscribers, jobs for the executor.
 
-    `last_speech` has for each utterance with a final emotion among the events the sample after
-    its last speech: from its arrival on, latency counts.
+    `last_sound` has for the number of each emotion among the events the sample after the last
+    sound that it speaks for: from its arrival on, latency counts.
     """
 
     events: tuple[wire.Event, ...] = ()
     jobs: tuple[Job, ...] = ()
-    last_speech: Mapping[str, int] = field(default_factory=dict)
+    last_sound: Mapping[int, int] = field(default_factory=dict)
 
 
 class Outbox:
@@ -38,7 +38,7 @@ class Outbox:
         self._job_id = 0
         self._events: list[wire.Event] = []
         self._jobs: list[Job] = []
-        self._last_speech: dict[str, int] = {}
+        self._last_sound: dict[int, int] = {}
 
     def reach(self, now: int) -> None:
         """Media of this time, in samples, was taken."""
@@ -53,10 +53,10 @@ class Outbox:
         """Send an event that carries the latest stamp."""
         self._events.append(event)
 
-    def emit_final(self, event: wire.Emotion, last_speech: int) -> None:
-        """Send the final result of an utterance, whose last speech ended at that sample."""
+    def emit_emotion(self, event: wire.Emotion, last_sound: int) -> None:
+        """Send a result; what it speaks for ended at that sample."""
         self.emit(event)
-        self._last_speech[event.utterance_id] = last_speech
+        self._last_sound[event.seq] = last_sound
 
     def status(
         self,
@@ -89,8 +89,8 @@ class Outbox:
 
     def drain(self) -> Output:
         """Everything since the last time."""
-        output = Output(tuple(self._events), tuple(self._jobs), self._last_speech)
+        output = Output(tuple(self._events), tuple(self._jobs), self._last_sound)
         self._events.clear()
         self._jobs.clear()
-        self._last_speech = {}
+        self._last_sound = {}
         return output

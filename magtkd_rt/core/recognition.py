@@ -1,60 +1,34 @@
-"""From an utterance's sound to its result: which jobs are asked for when, and what they led to.
+"""From an utterance's sound to its results: which jobs are asked for when, and what they led to.
 
 Transcripts enter the conversation, and utterances are fused, strictly in the order in which
 utterances ended: the text encoder reads earlier turns and the fusion carries its state along.
+
+While an utterance goes on, drafts of it are made now and then: from one during speech follows a
+provisional result; one at a pause is work done ahead, for it becomes the final result's evidence
+if nothing more is said.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from magtkd_rt import wire
 from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.conversation import Conversation
-from magtkd_rt.core.jobs import (
-    EncodeAudio,
-    Encoded,
-    EncodeText,
-    EncodeVideo,
-    Failed,
-    ForgetTranscription,
-    Fuse,
-    Fused,
-    Job,
-    JobResult,
-    Transcribe,
-    Transcribed,
-)
+from magtkd_rt.core.encoding import Encoding, Faces, Limits
+from magtkd_rt.core.jobs import Failed, Fuse, Fused, JobResult, Transcribed
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.outbox import Outbox
-from magtkd_rt.core.segmenter import Closed, Opened
+from magtkd_rt.core.requests import Asked, Requests
+from magtkd_rt.core.revisions import Revisions, Told
 from magtkd_rt.core.speakers import Speakers
-from magtkd_rt.core.utterance import (
-    NO_WORDS,
-    Utterance,
-    emotion_event,
-    fault_of,
-    transcript_event,
-)
+from magtkd_rt.core.steps import Closed, Opened, SoFar
+from magtkd_rt.core.utterance import NO_WORDS, Evidence, Utterance, emotion_event, fault_of
+from magtkd_rt.core.words import Words
 
 DropReason = Literal["no_speech", "hallucination", "too_short", "overload", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A job that is out, and what its result is for."""
-
-    utterance: Utterance
-    kind: str
-    modality: wire.ModalityName | None = None
-    last: bool = False
-    sound_end: int = 0
 
 
 class Recognition:
@@ -77,6 +51,9 @@ class Recognition:
         self._config = config
         self._out = outbox
         self._totals = totals
+        self._requests = Requests(outbox, totals)
+        self._words = Words(config, outbox, self._requests, self._words_known)
+        self._encoding = Encoding(config, self._requests)
         self._conversation = Conversation(
             config.context_turns, channels_are_speakers=config.channels_are_speakers
         )
@@ -85,14 +62,18 @@ class Recognition:
         self._lately: deque[tuple[int, int, int]] = deque(maxlen=16)  # channel, start, end
         self._open: dict[int, Utterance] = {}  # by channel
         self._closed: list[Utterance] = []  # in the order in which they ended
-        self._asked: dict[int, _Asked] = {}
         self._fusion_state: Any = None
-        self._failures_told: set[str] = set()
+        self._revisions = Revisions(config.right_context, config.least_revision)
+        self._looking_again = 0
 
     @property
     def pending(self) -> int:
-        """Utterances that have neither a final result nor been dropped."""
-        return len(self._open) + len(self._closed)
+        """Utterances that wait for a result, and results that are looked at again."""
+        return len(self._open) + len(self._closed) + self._looking_again
+
+    def limit(self, limits: Limits) -> None:
+        """Leave something out from now on."""
+        self._encoding.limits = limits
 
     def open(self, opened: Opened) -> None:
         """Somebody began to speak."""
@@ -110,33 +91,52 @@ class Recognition:
 
     def grow(self, sound: AudioChunk) -> None:
         """More sound of the open utterance of its channel."""
-        self._transcribe(self._open[sound.channel], sound, last=False)
+        self._words.hear(self._open[sound.channel], sound, last=False)
 
-    def close(self, closed: Closed, faces: NDArray[np.uint8] | None) -> None:
-        """The open utterance is over; `faces` are those seen in it, uint8 (n, 48, 48)."""
+    def look(self, so_far: SoFar, faces: Faces) -> None:
+        """What the open utterance holds so far: make a draft of it, if it is worth one."""
+        if not self._config.drafts:
+            return
+        utterance = self._open[so_far.sound.channel]
+        if so_far.paused:
+            self._words.guess(utterance)
+            utterance.draft = self._encoding.senses(utterance, so_far.sound, faces, draft=True)
+            utterance.draft.paused = True
+            return
+        if not self._encoding.limits.drafts or self._is_weak(so_far):
+            return
+        if utterance.draft is not None and not utterance.draft.paused:
+            self._totals["provisional_skipped"] += 1  # the last one is not done yet
+            return
+        if self._config.guess_while_speaking:
+            self._words.guess(utterance)
+        draft = self._encoding.senses(utterance, so_far.sound, faces, draft=True)
+        utterance.draft = draft
+        said = utterance.partial
+        speaker = self._last_guess.get(so_far.sound.channel) or utterance.guess
+        self._encoding.text(
+            utterance,
+            draft,
+            said,
+            lambda: self._conversation.would_say(speaker, said.text),
+            draft=True,
+        )
+        self._advance_draft(utterance)
+
+    def close(self, closed: Closed, faces: Faces) -> None:
+        """The open utterance is over."""
         utterance = self._open.pop(closed.sound.channel)
         utterance.end = closed.sound.end
         utterance.last_speech = closed.last_speech
         utterance.decided_at = self._out.now
-        utterance.weak = (
-            closed.speech_windows < self._config.weak_speech_windows
-            or closed.mean_speech < self._config.weak_speech_probability
-        )
+        utterance.weak = self._is_weak(closed)
         self._tell_speaker(utterance, closed)
         self._closed.append(utterance)
-        self._transcribe(utterance, closed.rest, last=True)
-        if "audio" in self._config.modalities:
-            job_id = self._out.new_job_id()
-            self._encode(
-                EncodeAudio(job_id, utterance.id, closed.sound.samples), utterance, "audio"
-            )
-        else:
-            utterance.absent["audio"] = "no_sound"
-        if "video" in self._config.modalities and faces is not None:
-            job_id = self._out.new_job_id()
-            self._encode(EncodeVideo(job_id, utterance.id, faces), utterance, "video")
-        else:
-            utterance.absent["video"] = "no_face"
+        if closed.again:
+            self._words.forget(utterance)
+        self._words.hear(utterance, closed.rest, last=True)
+        utterance.evidence = self._encoding.final(utterance, closed.sound, faces)
+        utterance.draft = None
         if not utterance.transcribing:
             self._words_known(utterance, NO_WORDS)
         self._limit_waiting()
@@ -144,15 +144,23 @@ class Recognition:
 
     def complete(self, result: JobResult) -> None:
         """A job was done; a result that is not awaited (any more) changes nothing."""
-        asked = self._asked.pop(result.job_id, None)
+        asked = self._requests.answered(result.job_id)
         if asked is None:
             return
-        if asked.kind == "transcribe":
-            self._transcribed(asked, result)
-        elif asked.kind == "fuse":
-            self._fused(asked, result)
-        elif asked.modality is not None:
-            self._encoded(asked, asked.modality, result)
+        match asked.kind:
+            case "transcribe":
+                self._words.transcribed(asked, result)
+            case "guess":
+                self._words.guessed(asked, result)
+            case "encode":
+                self._encoding.encoded(asked, result)
+                self._advance_draft(asked.utterance)
+            case "draft":
+                self._drafted(asked, result)
+            case "fuse":
+                self._fused(asked, result)
+            case "revise":
+                self._looked_again(asked, result)
         self._advance()
 
     def drop_all(self, reason: DropReason) -> None:
@@ -188,139 +196,149 @@ class Recognition:
 
     # Words
 
-    def _transcribe(self, utterance: Utterance, sound: AudioChunk, *, last: bool) -> None:
-        if not self._config.transcribe or utterance.transcriber_failed:
-            return
-        utterance.transcribing = True
-        job = Transcribe(self._out.new_job_id(), utterance.id, sound, last)
-        self._ask(job, _Asked(utterance, "transcribe", last=last, sound_end=sound.end))
-
-    def _transcribed(self, asked: _Asked, result: JobResult) -> None:
-        utterance, said = asked.utterance, result.value
-        if utterance.transcriber_failed:
-            return
-        if not isinstance(said, Transcribed) and (asked.last or said is not None):
-            self._tell_failure(asked, said)
-            self._transcriber_failed(utterance)
-        elif asked.last and isinstance(said, Transcribed):
-            utterance.transcribing = False
-            utterance.transcribe_ns = result.elapsed_ns
-            self._words_known(utterance, said)
-        elif isinstance(said, Transcribed) and result.job_id > utterance.newest_partial:
-            utterance.newest_partial = result.job_id
-            if utterance.transcript is None and said.text != utterance.shown_text:
-                self._show(utterance, said, final=False, end=asked.sound_end)
-
-    def _transcriber_failed(self, utterance: Utterance) -> None:
-        """Its stream has a hole now: better no words than wrong ones."""
-        utterance.transcriber_failed = True
-        self._forget_transcription(utterance)
-        if utterance.end:
-            self._words_known(utterance, NO_WORDS)
-
     def _words_known(self, utterance: Utterance, said: Transcribed) -> None:
         utterance.transcript = said
         if utterance.weak and not said.text.strip():
             self._drop(utterance, "no_speech")
-        elif utterance.weak and not self._confident(said):
+        elif utterance.weak and said.confidence < self._config.text_confidence_threshold:
             self._drop(utterance, "hallucination")
         elif self._config.transcribe and (utterance.shown_text or not utterance.transcriber_failed):
-            self._show(utterance, said, final=True, end=utterance.end)
+            self._words.show(utterance, said, final=True, end=utterance.end)
 
-    def _confident(self, said: Transcribed) -> bool:
-        return said.confidence >= self._config.text_confidence_threshold
-
-    def _show(self, utterance: Utterance, said: Transcribed, *, final: bool, end: int) -> None:
-        self._out.emit(transcript_event(self._out.stamp(), utterance, said, final=final, end=end))
-        utterance.shown_text = said.text
-        utterance.revision += 1
-
-    def _forget_transcription(self, utterance: Utterance) -> None:
-        if utterance.transcribing:
-            utterance.transcribing = False
-            self._out.ask(ForgetTranscription(self._out.new_job_id(), utterance.id))
-
-    # Features
-
-    def _encode(self, job: Job, utterance: Utterance, modality: wire.ModalityName) -> None:
-        utterance.awaited.add(modality)
-        self._ask(job, _Asked(utterance, f"encode_{modality}", modality))
-
-    def _encoded(self, asked: _Asked, modality: wire.ModalityName, result: JobResult) -> None:
-        utterance = asked.utterance
-        utterance.awaited.discard(modality)
-        if isinstance(result.value, Encoded):
-            utterance.features[modality] = result.value.feature
-            utterance.encode_ns += result.elapsed_ns
-        else:
-            utterance.absent[modality] = "error"
-            self._tell_failure(asked, result.value)
-
-    def _settle_text(self, utterance: Utterance, said: Transcribed) -> None:
+    def _settle_text(self, utterance: Utterance, said: Transcribed, evidence: Evidence) -> None:
         """Its words take their place in the conversation, if they can be trusted."""
         utterance.text_settled = True
         if utterance.transcriber_failed:
-            utterance.absent["text"] = "error"
-        elif not said.text.strip() or "text" not in self._config.modalities:
-            utterance.absent["text"] = "no_words"
-        elif not self._confident(said):
-            utterance.absent["text"] = "low_confidence"
-        else:
-            turns = self._conversation.say(utterance.guess, said.text)
-            self._encode(EncodeText(self._out.new_job_id(), utterance.id, turns), utterance, "text")
+            evidence.absent["text"] = "overload" if utterance.words_late else "error"
+            return
+        self._encoding.text(
+            utterance,
+            evidence,
+            said,
+            lambda: self._conversation.say(utterance.guess, said.text),
+            draft=False,
+        )
 
     # Results
 
     def _advance(self) -> None:
         """Do what has become possible for the utterances that wait, in their order."""
         for utterance in self._closed:
-            if utterance.transcript is None:
+            if utterance.transcript is None or utterance.evidence is None:
                 break
             if not utterance.text_settled:
-                self._settle_text(utterance, utterance.transcript)
+                self._settle_text(utterance, utterance.transcript, utterance.evidence)
         while self._closed:
             first = self._closed[0]
-            if not first.text_settled or first.awaited or first.fusing:
+            evidence = first.evidence
+            if evidence is None or not first.text_settled or evidence.awaited or first.fusing:
                 return
-            if first.features:
-                self._fuse(first)
+            if evidence.features:
+                first.fusing = True
+                self._fuse("fuse", first, evidence)
                 return
-            self._drop(first, "error" if "error" in first.absent.values() else "no_speech")
+            self._drop(first, "error" if "error" in evidence.absent.values() else "no_speech")
 
-    def _fuse(self, utterance: Utterance) -> None:
-        utterance.fusing = True
-        features = utterance.features
+    def _advance_draft(self, utterance: Utterance) -> None:
+        """A provisional result follows from a draft that is complete, unless it was at a pause."""
+        draft = utterance.draft
+        if draft is None or draft.awaited or draft.paused:
+            return
+        if draft.features:
+            self._fuse("draft", utterance, draft)
+        else:
+            utterance.draft = None
+
+    def _fuse(
+        self,
+        kind: Literal["fuse", "draft", "revise"],
+        utterance: Utterance,
+        evidence: Evidence,
+        ahead: int = 0,
+        told: Told | None = None,
+    ) -> None:
+        text, audio, video = evidence.in_order
         job = Fuse(
-            self._out.new_job_id(),
+            self._requests.new_id(),
             utterance.id,
-            (features.get("text"), features.get("audio"), features.get("video")),
+            (text, audio, video),
             utterance.speaker,
             self._fusion_state,
+            ahead,
+            draft=kind == "draft",
         )
-        self._ask(job, _Asked(utterance, "fuse"))
+        self._requests.ask(Asked(job, utterance, kind, evidence=evidence, told=told))
 
-    def _fused(self, asked: _Asked, result: JobResult) -> None:
-        utterance, fused = asked.utterance, result.value
-        labels: Sequence[str] = self._config.labels
-        if isinstance(fused, Fused) and (fault := fault_of(fused, len(labels))) is not None:
-            fused = Failed(fault)
+    def _usable(self, value: object) -> Fused | Failed | None:
+        if isinstance(value, Fused) and (fault := fault_of(value, len(self._config.labels))):
+            return Failed(fault)
+        return value if isinstance(value, Fused | Failed) else None
+
+    def _drafted(self, asked: Asked, result: JobResult) -> None:
+        utterance, fused = asked.utterance, self._usable(result.value)
+        if asked.evidence is not utterance.draft:
+            return  # it was over before
+        utterance.draft = None
+        if isinstance(fused, Fused):
+            self._emit("provisional", asked, fused, result.elapsed_ns)
+        elif isinstance(fused, Failed):
+            self._requests.tell_failure(asked, fused)
+
+    def _fused(self, asked: Asked, result: JobResult) -> None:
+        utterance, fused = asked.utterance, self._usable(result.value)
         if not isinstance(fused, Fused):
-            self._tell_failure(asked, fused)
+            self._requests.tell_failure(asked, fused)
             self._drop(utterance, "error")
             return
         self._fusion_state = fused.state
         self._leave(utterance)
         self._totals["emotions"] += 1
+        event = self._emit("final", asked, fused, result.elapsed_ns)
+        self._totals["abstained"] += event.abstained
+        assert asked.evidence is not None
+        told = Told(utterance, asked.evidence, replace(fused, state=None))
+        for ahead, earlier in self._revisions.tell(told):
+            self._looking_again += 1
+            self._fuse("revise", earlier.utterance, earlier.evidence, ahead, earlier)
+
+    def _looked_again(self, asked: Asked, result: JobResult) -> None:
+        self._looking_again -= 1
+        fused = self._usable(result.value)
+        if isinstance(fused, Failed):
+            self._requests.tell_failure(asked, fused)
+        elif fused and asked.told and self._revisions.changed(asked.told, fused):
+            self._totals["revisions"] += 1
+            self._emit("revised", asked, fused, result.elapsed_ns)
+
+    def _emit(
+        self,
+        stage: Literal["provisional", "final", "revised"],
+        asked: Asked,
+        fused: Fused,
+        fusion_ns: int,
+    ) -> wire.Emotion:
+        utterance, evidence = asked.utterance, asked.evidence
+        assert evidence is not None
         event = emotion_event(
             self._out.stamp(),
             utterance,
+            evidence,
             fused,
-            labels=labels,
+            stage=stage,
+            labels=self._config.labels,
             abstain_threshold=self._config.abstain_threshold,
-            fusion_ns=result.elapsed_ns,
+            fusion_ns=fusion_ns,
         )
-        self._totals["abstained"] += event.abstained
-        self._out.emit_final(event, utterance.last_speech)
+        utterance.results += 1
+        self._out.emit_emotion(event, utterance.last_speech or evidence.end)
+        return event
+
+    def _is_weak(self, heard: SoFar | Closed) -> bool:
+        """Whether there is so little speech that only words can show that it was speech at all."""
+        return (
+            heard.speech_windows < self._config.weak_speech_windows
+            or heard.mean_speech < self._config.weak_speech_probability
+        )
 
     def _limit_waiting(self) -> None:
         """Keep the queue bounded; the one that is being fused is as good as done."""
@@ -328,7 +346,7 @@ class Recognition:
             self._drop(next(u for u in self._closed if not u.fusing), "overload")
 
     def _drop(self, utterance: Utterance, reason: DropReason) -> None:
-        self._forget_transcription(utterance)
+        self._words.forget(utterance)
         self._leave(utterance)
         self._totals[f"dropped_{reason}"] += 1
         self._out.emit(
@@ -337,22 +355,6 @@ class Recognition:
 
     def _leave(self, utterance: Utterance) -> None:
         """It has ended: results that are still out concern nobody."""
-        for job_id in [n for n, asked in self._asked.items() if asked.utterance is utterance]:
-            del self._asked[job_id]
+        self._requests.forget(utterance)
         if utterance in self._closed:
             self._closed.remove(utterance)
-
-    # Jobs
-
-    def _ask(self, job: Job, asked: _Asked) -> None:
-        self._asked[job.job_id] = asked
-        self._out.ask(job)
-
-    def _tell_failure(self, asked: _Asked, value: object) -> None:
-        """Count a failure; its kind is told once, not once an utterance."""
-        self._totals[f"failed_{asked.kind}"] += 1
-        if asked.kind not in self._failures_told:
-            self._failures_told.add(asked.kind)
-            wanted = asked.kind.replace("_", " ")
-            message = value.message if isinstance(value, Failed) else f"unusable result of {wanted}"
-            self._out.status("warning", f"{asked.kind}_failed", message)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import WINDOW, AudioChunk
-from magtkd_rt.core.speakers import Voice
+from magtkd_rt.core.steps import Closed, Grown, Opened, SoFar, Step
 
 _SMOOTH = 2  # windows either side of a cut that are judged: 128 ms tell a pause from a plosive
 _CANDIDATE_PAUSE = 2  # windows: the closure of a stop consonant right after the onset
@@ -37,6 +37,9 @@ class SegmenterConfig:
         longest: windows after which an utterance is split, everything included.
         split_search: the split is at the quietest point of this many last windows.
         group: windows that are handed to the transcriber at a time.
+        first_look: windows of speech before the first `SoFar`.
+        look_every: windows from one `SoFar` to the next while speech goes on.
+        pause_look: windows of pause after which a `SoFar` tells what the utterance will have been.
     """
 
     enter: float = 0.5
@@ -50,6 +53,9 @@ class SegmenterConfig:
     longest: int = 312
     split_search: int = 125
     group: int = 8
+    first_look: int = 22
+    look_every: int = 31
+    pause_look: int = 6
 
     def __post_init__(self) -> None:
         if not 0 < self.leave <= self.enter <= 1:
@@ -60,48 +66,10 @@ class SegmenterConfig:
             raise ValueError("preroll and tail must not be negative, nor tail beyond the hang-over")
         if not 2 * _SMOOTH < self.split_search <= self.longest // 2:
             raise ValueError(f"split_search must be above {2 * _SMOOTH}, at most half of longest")
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An utterance of `channel` began at sample `start`; `changed` if another speaker began it."""
-
-    channel: int
-    start: int
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Grown:
-    """Sound that belongs to the open utterance whatever comes next; gapless and in order."""
-
-    sound: AudioChunk
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The open utterance is over.
-
-    Attributes:
-        sound: all of it, from its start to its end.
-        rest: the part of it after the last `Grown`, never empty.
-        last_speech: sample after its last window of speech.
-        speech_windows: how many of its windows were speech.
-        mean_speech: mean speech probability of those.
-        split: whether it was cut because it grew too long.
-        voice: what it sounded like, where voices count.
-    """
-
-    sound: AudioChunk
-    rest: AudioChunk
-    last_speech: int
-    speech_windows: int
-    mean_speech: float
-    split: bool
-    voice: Voice | None = None
-
-
-Step = Opened | Grown | Closed
+        if self.first_look < self.min_speech or self.look_every < 1 or self.pause_look < self.tail:
+            raise ValueError(
+                "first_look, look_every and pause_look must be from min_speech, 1, tail"
+            )
 
 
 class Segmenter:
@@ -127,6 +95,7 @@ class Segmenter:
         self._speech = 0  # windows of speech since _start
         self._last_speech = 0  # window after the last one of speech
         self._fed = 0
+        self._next_look = 0  # no SoFar before this window, but for pauses
         self._cut: int | None = None  # quietest place for a split so far
         self._cut_score = np.inf
         self._settled: int | None = None  # no cut from outside comes before this window
@@ -173,12 +142,13 @@ class Segmenter:
             steps += self._split()
         else:
             steps += self._grow()
+            steps += self._look()
         return steps
 
     def settle(self, window: int) -> None:
         """`cut` will not be asked for a place before this window; sound after it is held back.
 
-        Never called, nothing is held back.
+        Never called, nothing is held back. Nor is what comes before a pause.
         """
         self._settled = window
 
@@ -189,7 +159,7 @@ class Segmenter:
         """
         if not self._open:
             return []
-        first = max(first, self._fed + 1, self._start_window + self._config.min_speech)
+        first = max(first, self._start_window + self._config.min_speech)
         after = min(after, self._last_speech - self._config.min_speech)
         places = [n for n in range(first, after) if self._enough_speech(n)]
         if not places:
@@ -226,6 +196,7 @@ class Segmenter:
         self._start = self._fed = start
         self._open = False
         self._speech = 0
+        self._next_look = 0
         self._cut, self._cut_score = None, np.inf
 
     def _only_clicks(self) -> bool:
@@ -250,18 +221,43 @@ class Segmenter:
         """Hand out sound that neither a split nor an end can take away any more."""
         if not self._open:
             return []
+        sure = self._sure()
+        if self._settled is not None:
+            sure = min(sure, self._settled)
+        steps: list[Step] = []
+        while sure - self._fed > self._config.group:
+            steps.append(self._grown(self._fed + self._config.group))
+        return steps
+
+    def _sure(self) -> int:
+        """The window before which neither a split nor an end can take anything away any more."""
         sure = min(self._next, self._last_speech + self._config.tail)
         first_cut = self._first_cut()
         if self._next >= first_cut:
             sure = min(sure, first_cut if self._cut is None else self._cut)
-        if self._settled is not None:
-            sure = min(sure, self._settled)
-        steps: list[Step] = []
-        # Strictly more than a group: the last chunk of an utterance is never empty.
-        while sure - self._fed > self._config.group:
-            steps.append(Grown(self._chunk(self._fed, self._fed + self._config.group)))
-            self._fed += self._config.group
-        return steps
+        return sure
+
+    def _grown(self, after: int) -> Grown:
+        first, self._fed = self._fed, after
+        return Grown(self._chunk(first, after))
+
+    def _look(self) -> list[Step]:
+        """See whether it is time to tell what there is so far."""
+        if not self._open:
+            return []
+        pause = self._next - self._last_speech
+        if pause == self._config.pause_look:
+            sure = self._sure()
+            grown: list[Step] = [self._grown(sure)] if sure > self._fed else []
+            return [*grown, self._so_far(self._last_speech + self._config.tail, paused=True)]
+        if pause or self._speech < self._config.first_look or self._next < self._next_look:
+            return []
+        self._next_look = self._next + self._config.look_every
+        return [self._so_far(self._next, paused=False)]
+
+    def _so_far(self, end: int, *, paused: bool) -> SoFar:
+        count, mean = self._speech_until(end)
+        return SoFar(self._chunk(self._start_window, end), paused, count, mean)
 
     def _finish(self) -> list[Step]:
         """End at the last speech and its tail; a candidate was a click and vanishes."""
@@ -312,18 +308,24 @@ class Segmenter:
         return self._start
 
     def _closed(self, end: int, *, split: bool) -> Closed:
-        slots = self._slots(self._start_window, end)
-        voiced = self._voiced[slots]
-        count = int(np.count_nonzero(voiced))
-        mean = float(np.mean(self._probability[slots][voiced])) if count else 0.0
+        count, mean = self._speech_until(end)
+        again = end < self._fed
         return Closed(
             sound=self._chunk(self._start_window, end),
-            rest=self._chunk(self._fed, end),
+            rest=self._chunk(self._start_window if again else self._fed, end),
             last_speech=min(self._last_speech, end) * WINDOW,
             speech_windows=count,
             mean_speech=mean,
             split=split,
+            again=again,
         )
+
+    def _speech_until(self, end: int) -> tuple[int, float]:
+        """How many of the utterance's windows before `end` are speech, and how surely."""
+        slots = self._slots(self._start_window, end)
+        voiced = self._voiced[slots]
+        count = int(np.count_nonzero(voiced))
+        return count, float(np.mean(self._probability[slots][voiced])) if count else 0.0
 
     def _chunk(self, start: int, end: int) -> AudioChunk:
         samples = self._sound[self._slots(start, end)].reshape(-1)

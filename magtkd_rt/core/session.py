@@ -13,17 +13,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from magtkd_rt import wire
 from magtkd_rt.core.alignment import FaceTrack, HeardWindow, WindowMerge
 from magtkd_rt.core.channel import Channel
 from magtkd_rt.core.config import SessionConfig
+from magtkd_rt.core.encoding import Limits
 from magtkd_rt.core.jobs import JobResult
-from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, WINDOW, HeardSound, SeenFace
+from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, SeenFace
 from magtkd_rt.core.outbox import Outbox, Output
 from magtkd_rt.core.recognition import Recognition
-from magtkd_rt.core.segmenter import Closed, Grown, Opened, Segmenter, Step
+from magtkd_rt.core.segmenter import Segmenter
 from magtkd_rt.core.speakers import Speakers
+from magtkd_rt.core.steps import Closed, Grown, Opened, SoFar, Step
 from magtkd_rt.core.turns import TurnFinder
 
 
@@ -65,7 +68,7 @@ class Session:
 
     @property
     def pending(self) -> int:
-        """Utterances that were announced and have neither a final result nor been dropped."""
+        """Utterances that wait for a result, and results that are looked at again."""
         return self._recognition.pending
 
     @property
@@ -150,6 +153,10 @@ class Session:
                 self._merge.reach(number, channel.position)
         return self._out.drain()
 
+    def limit(self, limits: Limits) -> None:
+        """Leave something out from now on, for lack of time, or nothing any more."""
+        self._recognition.limit(limits)
+
     def report(
         self,
         level: Literal["info", "warning", "error"],
@@ -203,9 +210,13 @@ class Session:
                     self._recognition.open(step)
                 case Grown():
                     self._recognition.grow(step.sound)
+                case SoFar():
+                    self._recognition.look(step, self._faces_in(step.sound))
                 case Closed():
-                    span = step.sound.start, step.sound.end
-                    self._recognition.close(step, self._faces.choose(*span, self._config.max_faces))
+                    self._recognition.close(step, self._faces_in(step.sound))
+
+    def _faces_in(self, sound: AudioChunk) -> NDArray[np.uint8] | None:
+        return self._faces.choose(sound.start, sound.end, self._config.max_faces)
 
     def _check_running(self) -> None:
         if self._phase == "new":

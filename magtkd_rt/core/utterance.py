@@ -17,10 +17,44 @@ from magtkd_rt.core.media import SAMPLE_RATE, seconds
 MODALITIES: tuple[wire.ModalityName, ...] = ("text", "audio", "video")
 """Order of features and contributions in `Fuse` and `Fused`."""
 
-AbsenceReason = Literal["no_sound", "no_face", "no_words", "low_confidence", "error"]
+AbsenceReason = Literal["no_sound", "no_face", "no_words", "low_confidence", "overload", "error"]
 
 NO_WORDS = Transcribed(text="", words=None, confidence=0.0, language="", final=True)
 """What stands for the transcript where there is none."""
+
+
+@dataclass(slots=True, eq=False)
+class Evidence:
+    """What the models make of an utterance, or of what there is of it.
+
+    Attributes:
+        end: sample after the last one that counts.
+        sound: float32 (n,), from the utterance's start to `end`.
+        faces: those seen in it, uint8 (n, 48, 48), or None.
+        paused: nothing was said at the end: it may be the whole utterance.
+        awaited: modalities that are being encoded.
+        jobs: the newest job of each of those.
+        features: per modality that is present.
+        absent: why the others are not.
+        encode_ns: what encoding took.
+    """
+
+    end: int
+    sound: NDArray[np.float32]
+    faces: NDArray[np.uint8] | None
+    paused: bool = False
+    awaited: set[wire.ModalityName] = field(default_factory=set)
+    jobs: dict[wire.ModalityName, int] = field(default_factory=dict)
+    features: dict[wire.ModalityName, NDArray[np.float32]] = field(default_factory=dict)
+    absent: dict[wire.ModalityName, AbsenceReason] = field(default_factory=dict)
+    encode_ns: int = 0
+
+    @property
+    def in_order(
+        self,
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """The features as `Fuse` wants them."""
+        return self.features.get("text"), self.features.get("audio"), self.features.get("video")
 
 
 @dataclass(slots=True, eq=False)
@@ -51,22 +85,31 @@ class Utterance:
     transcribing: bool = False
     """A transcriber's stream is open for it."""
     transcriber_failed: bool = False
+    words_late: bool = False
+    """The transcriber failed for lack of time."""
     transcript: Transcribed | None = None
     """The final one; `NO_WORDS` where the transcriber failed or there is none."""
+    partial: Transcribed = NO_WORDS
+    """The newest words so far."""
     shown_text: str = ""
-    revision: int = 0
+    transcripts: int = 0
+    """How many were sent."""
     newest_partial: int = 0
     """Job that the newest words came from; answers of earlier ones come too late."""
+    guessing: bool = False
+    """The transcriber was asked for a guess."""
 
+    draft: Evidence | None = None
+    """What a provisional result rests on, or a pause in which it may have ended."""
+    evidence: Evidence | None = None
+    """What the final result rests on; set when it closes."""
     text_settled: bool = False
     """Whether it has taken its place in the conversation, which happens in order."""
-    awaited: set[wire.ModalityName] = field(default_factory=set)
-    features: dict[wire.ModalityName, NDArray[np.float32]] = field(default_factory=dict)
-    absent: dict[wire.ModalityName, AbsenceReason] = field(default_factory=dict)
     fusing: bool = False
+    results: int = 0
+    """How many were sent."""
 
     transcribe_ns: int = 0
-    encode_ns: int = 0
 
 
 def transcript_event(
@@ -87,7 +130,7 @@ def transcript_event(
     return wire.Transcript(
         **stamp,
         utterance_id=utterance.id,
-        revision=utterance.revision,
+        revision=utterance.transcripts,
         final=final,
         text=said.text,
         words=words,
@@ -103,34 +146,37 @@ def transcript_event(
 def emotion_event(
     stamp: dict[str, Any],
     utterance: Utterance,
+    evidence: Evidence,
     fused: Fused,
     *,
+    stage: Literal["provisional", "final", "revised"],
     labels: Sequence[str],
     abstain_threshold: float,
     fusion_ns: int,
 ) -> wire.Emotion:
-    """The final result of a closed utterance; see `fault_of` for what `fused` must be."""
+    """A result; see `fault_of` for what `fused` must be."""
     probabilities = wire_probabilities(fused.probabilities)
     best = int(np.argmax(probabilities))
+    said = utterance.transcript if stage != "provisional" else None
     return wire.Emotion(
         **stamp,
         utterance_id=utterance.id,
-        revision=0,
-        stage="final",
+        revision=utterance.results,
+        stage=stage,
         label=labels[best],
         confidence=probabilities[best],
         abstained=probabilities[best] < abstain_threshold,
         probabilities=dict(zip(labels, probabilities, strict=True)),
         modalities={
-            name: _modality(utterance, name, contribution)
+            name: _modality(evidence, name, contribution)
             for name, contribution in zip(MODALITIES, fused.contributions, strict=True)
         },
         speaker=utterance.speaker_name or speaker_name(utterance.speaker),
         speaker_confidence=_confidence(utterance),
         start=seconds(utterance.start),
-        end=seconds(utterance.end),
-        text=utterance.transcript.text if utterance.transcript else "",
-        latency=_latency(utterance, fusion_ns),
+        end=seconds(evidence.end),
+        text=said.text if said is not None else utterance.shown_text,
+        latency=_latency(utterance, evidence, fusion_ns),
         overlapped=utterance.overlapped,
     )
 
@@ -158,18 +204,19 @@ def fault_of(fused: Fused, classes: int) -> str | None:
 
 
 def _modality(
-    utterance: Utterance, name: wire.ModalityName, contribution: float | None
+    evidence: Evidence, name: wire.ModalityName, contribution: float | None
 ) -> wire.Modality:
-    if name not in utterance.features:
-        return wire.Modality(present=False, reason=utterance.absent[name])
+    if name not in evidence.features:
+        return wire.Modality(present=False, reason=evidence.absent[name])
     rounded = None if contribution is None else round(float(contribution), 6)
     return wire.Modality(present=True, contribution=rounded)
 
 
-def _latency(utterance: Utterance, fusion_ns: int) -> wire.Latency:
-    endpoint = (utterance.decided_at - utterance.last_speech) * 1000 / SAMPLE_RATE
+def _latency(utterance: Utterance, evidence: Evidence, fusion_ns: int) -> wire.Latency:
+    decided = utterance.decided_at - utterance.last_speech  # both 0 before it is over
+    endpoint = decided * 1000 / SAMPLE_RATE
     asr, encode, fusion = (
-        ns / 1e6 for ns in (utterance.transcribe_ns, utterance.encode_ns, fusion_ns)
+        ns / 1e6 for ns in (utterance.transcribe_ns, evidence.encode_ns, fusion_ns)
     )
     return wire.Latency(
         endpoint_ms=round(endpoint, 3),

@@ -21,8 +21,9 @@ from magtkd_rt.core.media import (
     AudioChunk,
     HeardSound,
 )
-from magtkd_rt.core.segmenter import Closed, Opened, Segmenter, SegmenterConfig, Step
+from magtkd_rt.core.segmenter import Segmenter, SegmenterConfig
 from magtkd_rt.core.speakers import Enrolled, SpeakerConfig, Speakers
+from magtkd_rt.core.steps import Closed, Opened, Step
 from magtkd_rt.core.turns import TurnConfig, TurnFinder
 from magtkd_rt.errors import InputError
 from magtkd_rt.runtime.meter import Meter

@@ -207,7 +207,7 @@ class LiveSession:
 
     def _act(self, output: Output) -> None:
         for event in output.events:
-            self._emit(self._stamped(event, output.last_speech))
+            self._emit(self._stamped(event, output.last_sound))
         for job in output.jobs:
             self._jobs[job.job_id] = job.utterance_id
             self._executor.submit(job)
@@ -226,11 +226,11 @@ class LiveSession:
                 failed = Report("error", "sink_failed", str(error))
                 self._loop.call_soon(self._report, failed)  # not between two events
 
-    def _stamped(self, event: wire.Event, last_speech: Mapping[str, int]) -> wire.Event:
+    def _stamped(self, event: wire.Event, last_sound: Mapping[int, int]) -> wire.Event:
         """With the time of the hand-over, and for a result the whole latency up to it."""
         update: dict[str, object] = {"emitted_at": datetime.now(UTC)}
-        if isinstance(event, wire.Emotion) and event.utterance_id in last_speech:
-            arrived_ns = self._arrivals.of(last_speech[event.utterance_id])
+        if isinstance(event, wire.Emotion) and event.seq in last_sound:
+            arrived_ns = self._arrivals.of(last_sound[event.seq])
             if arrived_ns is not None:
                 total_ms = round((self._clock.now_ns() - arrived_ns) / 1e6, 3)
                 update["latency"] = event.latency.model_copy(update={"total_ms": total_ms})

@@ -16,6 +16,7 @@ from magtkd_rt.core.jobs import (
     ForgetTranscription,
     Fuse,
     Fused,
+    Guess,
     Job,
     Transcribe,
     Transcribed,
@@ -67,6 +68,9 @@ class ModelWork:
         match job:
             case Transcribe():
                 return self._transcribe(job)
+            case Guess():
+                stream = self._streams.get(job.utterance_id)
+                return None if stream is None else stream.guess()
             case ForgetTranscription():
                 self._forget(job.utterance_id)
                 return None

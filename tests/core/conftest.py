@@ -18,6 +18,7 @@ from magtkd_rt.core.jobs import (
     ForgetTranscription,
     Fuse,
     Fused,
+    Guess,
     Job,
     JobResult,
     Transcribe,
@@ -69,6 +70,8 @@ def answer(job: Job, *, text: str = "some words", confidence: float = 0.9) -> Jo
     if isinstance(job, Transcribe):
         heard = text if job.last else f"{text[: len(text) // 2]}"
         value: Any = Transcribed(heard, None, confidence, "en", job.last)
+    elif isinstance(job, Guess):
+        value = Transcribed(text[: len(text) // 2], None, confidence, "en", False)
     elif isinstance(job, ForgetTranscription):
         value = None
     elif isinstance(job, Fuse):
@@ -143,12 +146,18 @@ class Desk:
         assert len(set(begun)) == len(begun)
         assert len(set(ended)) == len(ended)
         assert set(ended) <= set(begun)
-        assert len(begun) - len(ended) == self.session.pending
+        assert len(begun) - len(ended) <= self.session.pending
         over: set[str] = set()
+        results: dict[str, int] = {}
         for event in self.events:
+            revised = isinstance(event, wire.Emotion) and event.stage == "revised"
             if isinstance(event, wire.SpeechStarted | wire.Transcript | wire.Emotion):
-                assert event.utterance_id not in over
-            if isinstance(event, wire.Emotion | wire.UtteranceDropped):
+                assert (event.utterance_id in over) == revised
+            if isinstance(event, wire.Emotion):
+                assert event.revision == results.get(event.utterance_id, 0)
+                results[event.utterance_id] = event.revision + 1
+            provisional = isinstance(event, wire.Emotion) and event.stage == "provisional"
+            if isinstance(event, wire.Emotion | wire.UtteranceDropped) and not provisional:
                 over.add(event.utterance_id)
         assert [event.t for event in self.events] == sorted(event.t for event in self.events)
 
@@ -160,6 +169,7 @@ def config(**changes: Any) -> SessionConfig:
         "labels": LABELS,
         "text_confidence_threshold": 0.5,
         "abstain_threshold": 0.4,
+        "drafts": False,  # what tests are about that say nothing of it
         **changes,
     }
     return SessionConfig(**settings)

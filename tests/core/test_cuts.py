@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magtkd_rt.core.media import WINDOW, AudioChunk, HeardSound
-from magtkd_rt.core.segmenter import Closed, Grown, Opened, Segmenter, SegmenterConfig, Step
+from magtkd_rt.core.segmenter import Segmenter, SegmenterConfig
+from magtkd_rt.core.steps import Closed, Grown, Opened, Step
 
 DEFAULT = SegmenterConfig()
 
@@ -97,8 +98,8 @@ def test_whatever_is_cut_the_pieces_fit(
                 assert opened is not None
                 assert step.sound.start == opened.start
                 assert step.speech_windows >= DEFAULT.min_speech
-                assert len(step.rest.samples) > 0
-                handed = np.concatenate([chunk.samples for chunk in [*fed, step.rest]])
+                handed_out = [step.rest] if step.again else [*fed, step.rest]
+                handed = np.concatenate([chunk.samples for chunk in handed_out])
                 np.testing.assert_array_equal(handed, step.sound.samples)
                 np.testing.assert_array_equal(
                     handed, sound.samples[step.sound.start : step.sound.end]
@@ -106,3 +107,18 @@ def test_whatever_is_cut_the_pieces_fit(
                 assert step.sound.start < step.last_speech <= step.sound.end
                 last_end, opened = step.sound.end, None
     assert opened is None
+
+
+def test_a_change_found_before_a_pause_takes_back_what_was_handed_out(make_track: Any) -> None:
+    sound = make_track((60, 0.9), (10, 0.0), (30, 0.9))
+    segmenter = Segmenter(DEFAULT, 0)
+    segmenter.settle(0)
+    steps = pushed(segmenter, sound, 0, 100)
+    handed = [step.sound for step in steps if isinstance(step, Grown)]
+    assert [chunk.end for chunk in handed] == [65 * WINDOW]  # at the pause, though not settled
+    closed, opened, *_ = segmenter.cut(39, 41)
+    assert isinstance(closed, Closed)
+    assert isinstance(opened, Opened)
+    assert closed.again
+    np.testing.assert_array_equal(closed.rest.samples, closed.sound.samples)
+    assert closed.sound.end == opened.start <= 40 * WINDOW

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound
-from magtkd_rt.core.segmenter import Closed, Grown, Opened, Segmenter, SegmenterConfig, Step
+from magtkd_rt.core.segmenter import Segmenter, SegmenterConfig
+from magtkd_rt.core.steps import Closed, Grown, Opened, SoFar, Step
 from magtkd_rt.vad import StreamingVad
 
 DEFAULT = SegmenterConfig()
@@ -165,20 +166,32 @@ def test_whatever_is_said_the_pieces_fit(
     fed: list[AudioChunk] = []
     opened: Opened | None = None
     last_end = 0
+    paused: SoFar | None = None
     for step in run(sound, config):
         match step:
             case Opened():
                 assert opened is None
-                opened, fed = step, []
+                opened, fed, paused = step, [], None
                 assert step.start >= last_end
             case Grown():
                 fed.append(step.sound)
-                assert len(step.sound.samples) == config.group * WINDOW
+                assert len(step.sound.samples) > 0
+            case SoFar():
+                assert opened is not None
+                assert step.sound.start == opened.start
+                end = step.sound.end
+                np.testing.assert_array_equal(step.sound.samples, sound.samples[opened.start : end])
+                if step.paused:
+                    assert not fed or fed[-1].end <= end
+                    paused = step
             case Closed():
                 assert opened is not None
                 assert step.sound.start == opened.start
                 assert len(step.sound.samples) <= config.longest * WINDOW
-                assert len(step.rest.samples) > 0
+                assert not step.again
+                if paused is not None and step.last_speech < paused.sound.end:
+                    np.testing.assert_array_equal(paused.sound.samples, step.sound.samples)
+                    assert paused.speech_windows == step.speech_windows
                 handed = np.concatenate([chunk.samples for chunk in [*fed, step.rest]])
                 np.testing.assert_array_equal(handed, step.sound.samples)
                 np.testing.assert_array_equal(
@@ -198,6 +211,9 @@ def test_whatever_is_said_the_pieces_fit(
         {"preroll": -1},
         {"split_search": 200},
         {"split_search": 3},
+        {"first_look": 7},
+        {"look_every": 0},
+        {"pause_look": 4},
     ],
 )
 def test_settings_that_cannot_work_are_refused(change: dict[str, Any]) -> None:

@@ -1,0 +1,72 @@
+"""What the segmenter says of an utterance, from its opening to its close."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from magtkd_rt.core.media import AudioChunk
+from magtkd_rt.core.speakers import Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An utterance of `channel` began at sample `start`; `changed` if another speaker began it."""
+
+    channel: int
+    start: int
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Sound that belongs to the open utterance, gapless and in order.
+
+    Only a change of speaker that is found after a pause can show that it did not: see `Closed`.
+    """
+
+    sound: AudioChunk
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What the open utterance holds at this moment, now and then while it goes on.
+
+    Attributes:
+        sound: from its start on.
+        paused: nothing was said for a while: if nothing more is, `Closed` will hold this sound.
+        speech_windows: how many of its windows were speech.
+        mean_speech: mean speech probability of those.
+    """
+
+    sound: AudioChunk
+    paused: bool
+    speech_windows: int
+    mean_speech: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The open utterance is over.
+
+    Attributes:
+        sound: all of it, from its start to its end.
+        rest: the part of it after the last `Grown`; empty where that was all of it.
+        again: it ends before the end of the last `Grown`, and `rest` is all of it.
+        last_speech: sample after its last window of speech.
+        speech_windows: how many of its windows were speech.
+        mean_speech: mean speech probability of those.
+        split: whether it was cut because it grew too long.
+        voice: what it sounded like, where voices count.
+    """
+
+    sound: AudioChunk
+    rest: AudioChunk
+    last_speech: int
+    speech_windows: int
+    mean_speech: float
+    split: bool
+    again: bool = False
+    voice: Voice | None = None
+
+
+Step = Opened | Grown | SoFar | Closed
