@@ -18,6 +18,14 @@ class TranscriberStream(Protocol):
         """
         ...
 
+    def pause(self) -> Transcribed | None:
+        """Nothing is said for a while: decode what there was a reason to wait with.
+
+        Where this comes depends on the sound alone, so the words may depend on it. Returns the
+        words so far, or None for nothing new.
+        """
+        ...
+
     def guess(self) -> Transcribed | None:
         """Return the words as if the utterance were over now; the stream goes on.
 
@@ -41,9 +49,11 @@ class Transcriber(Protocol):
 
     Attributes:
         name: what listens, for the wire.
+        guesses_while_speaking: whether words appear on the way only by `guess`.
     """
 
     name: str
+    guesses_while_speaking: bool
 
     def open(self, utterance_id: str) -> TranscriberStream:
         """Begin an utterance."""

@@ -43,6 +43,7 @@ class PocketsphinxTranscriber:
     """Opens streams on a small pool of decoders; an utterance's result depends on it alone."""
 
     name = "pocketsphinx"
+    guesses_while_speaking = False
 
     def __init__(self) -> None:
         self._idle: list[Decoder] = [Decoder()]
@@ -145,14 +146,17 @@ class PocketsphinxStream:
         self._decode(decoder)
         if self._blocks // _PARTIAL_EVERY == blocks // _PARTIAL_EVERY:
             return None
-        text = decoder.text()
-        if text == self._partial:
+        return self._partly(decoder)
+
+    def pause(self) -> Transcribed | None:
+        """Decode what there is, though it is less than is learnt from elsewhere: it may be all."""
+        if self._start is None:
             return None
-        self._partial = text
-        return Transcribed(text, None, confidence=0.0, language=_LANGUAGE, final=False)
+        self._decode(self._open_decoder())
+        return self._partly(self._open_decoder())
 
     def guess(self) -> None:
-        """Nothing: what was fed is decoded already."""
+        """Nothing: what was fed is decoded, or will be at the next pause."""
 
     def finish(self) -> Transcribed:
         """Return the words with their times and confidences."""
@@ -177,6 +181,13 @@ class PocketsphinxStream:
             if self._begun:
                 self._decoder.end()
             self._return_decoder()
+
+    def _partly(self, decoder: Decoder) -> Transcribed | None:
+        text = decoder.text()
+        if text == self._partial:
+            return None
+        self._partial = text
+        return Transcribed(text, None, confidence=0.0, language=_LANGUAGE, final=False)
 
     def _decode(self, decoder: Decoder) -> None:
         """Decode all whole blocks that are pending."""

@@ -23,7 +23,7 @@ from magtkd_rt.core.jobs import Transcribed
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.errors import EngineError, ExtraMissing
 
-Verb = Literal["open", "feed", "guess", "finish", "close"]
+Verb = Literal["open", "feed", "pause", "guess", "finish", "close"]
 Request = tuple[Verb, int, AudioChunk | str | None]
 """What to do, with which stream, and the sound or the utterance's name; pickled."""
 Reply = tuple[Transcribed | None, str]
@@ -43,6 +43,7 @@ class PocketsphinxProcess:
     """
 
     name = "pocketsphinx"
+    guesses_while_speaking = False
 
     def __init__(self) -> None:
         if find_spec("pocketsphinx") is None:
@@ -93,6 +94,9 @@ class _RemoteStream:
 
     def feed(self, sound: AudioChunk) -> Transcribed | None:
         return self._ask("feed", sound)
+
+    def pause(self) -> Transcribed | None:
+        return self._ask("pause", None)
 
     def guess(self) -> Transcribed | None:
         return self._ask("guess", None)

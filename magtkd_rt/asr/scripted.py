@@ -21,6 +21,7 @@ class ScriptedTranscriber:
     """
 
     name = "scripted"
+    guesses_while_speaking = False
 
     def __init__(self, texts: Iterable[str], *, confidence: float = 1.0) -> None:
         self._texts = iter(texts)
@@ -52,6 +53,9 @@ class ScriptedStream:
         if self._chunks > len(self._words):
             return None
         return self._transcribed(self._chunks, final=False)
+
+    def pause(self) -> None:
+        """Nothing: no words wait."""
 
     def finish(self) -> Transcribed:
         """Return the whole text."""

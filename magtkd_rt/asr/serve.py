@@ -44,6 +44,8 @@ def _done(
             streams[number] = transcriber.open(utterance_id)
         case ("feed", number, AudioChunk() as sound):
             return streams[number].feed(sound)
+        case ("pause", number, None):
+            return streams[number].pause()
         case ("guess", number, None):
             return streams[number].guess()
         case ("finish", number, None):

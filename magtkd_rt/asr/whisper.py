@@ -39,6 +39,8 @@ class WhisperTranscriber:
         EngineError: the model is unknown, not at hand or damaged.
     """
 
+    guesses_while_speaking = True
+
     def __init__(self, model: str, *, threads: int = 2, local_only: bool = False) -> None:
         try:
             import faster_whisper
@@ -83,6 +85,9 @@ class WhisperStream:
         """Keep the sound: Whisper needs all of it."""
         self._start = sound.start if self._start is None else self._start
         self._sound.append(sound.samples)
+
+    def pause(self) -> None:
+        """Nothing: Whisper hears an utterance as a whole."""
 
     def finish(self) -> Transcribed:
         """Decode; a text that Whisper does not believe in itself comes out empty."""

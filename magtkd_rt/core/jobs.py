@@ -34,17 +34,19 @@ class Job:
 class Transcribe(Job):
     """Feed the utterance's next sound to its transcriber; chunks are gapless and in order.
 
-    With `last` the transcriber finishes, and the sound may be empty: its result is final. Without,
-    it may be partial or None. The first one after a `ForgetTranscription` begins anew.
+    With `last` the transcriber finishes: its result is final. Without, it may be partial or None.
+    With `paused` nothing is said for a while: it may decode what it was waiting with. In both
+    cases the sound may be empty. The first one after a `ForgetTranscription` begins anew.
     """
 
     sound: AudioChunk
     last: bool
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Guess(Job):
-    """Let the transcriber say what it would if the utterance were over now, or work ahead for it.
+    """Let the transcriber say what it would if the utterance were over now.
 
     The result is a `Transcribed` that is not final, or None.
     """

@@ -19,12 +19,11 @@ from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.conversation import Conversation
 from magtkd_rt.core.encoding import Encoding, Faces, Limits
 from magtkd_rt.core.jobs import Failed, Fuse, Fused, JobResult, Transcribed
-from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.outbox import Outbox
 from magtkd_rt.core.requests import Asked, Requests
 from magtkd_rt.core.revisions import Revisions, Told
 from magtkd_rt.core.speakers import Speakers
-from magtkd_rt.core.steps import Closed, Opened, SoFar
+from magtkd_rt.core.steps import Closed, Grown, Opened, SoFar
 from magtkd_rt.core.utterance import NO_WORDS, Evidence, Utterance, emotion_event, fault_of
 from magtkd_rt.core.words import Words
 
@@ -89,9 +88,10 @@ class Recognition:
         self._open[opened.channel] = utterance
         self._out.emit(wire.SpeechStarted(**self._out.stamp(), utterance_id=utterance.id))
 
-    def grow(self, sound: AudioChunk) -> None:
+    def grow(self, grown: Grown) -> None:
         """More sound of the open utterance of its channel."""
-        self._words.hear(self._open[sound.channel], sound, last=False)
+        utterance = self._open[grown.sound.channel]
+        self._words.hear(utterance, grown.sound, last=False, paused=grown.paused)
 
     def look(self, so_far: SoFar, faces: Faces) -> None:
         """What the open utterance holds so far: make a draft of it, if it is worth one."""
@@ -237,7 +237,7 @@ class Recognition:
                 first.fusing = True
                 self._fuse("fuse", first, evidence)
                 return
-            self._drop(first, "error" if "error" in evidence.absent.values() else "no_speech")
+            self._drop(first, _why_nothing(evidence))
 
     def _advance_draft(self, utterance: Utterance) -> None:
         """A provisional result follows from a draft that is complete, unless it was at a pause."""
@@ -358,3 +358,11 @@ class Recognition:
         self._requests.forget(utterance)
         if utterance in self._closed:
             self._closed.remove(utterance)
+
+
+def _why_nothing(evidence: Evidence) -> DropReason:
+    """Why there is nothing that a result could rest on."""
+    reasons = evidence.absent.values()
+    if "overload" in reasons:
+        return "overload"
+    return "error" if "error" in reasons else "no_speech"

@@ -59,11 +59,12 @@ class Requests:
 
     def tell_failure(self, asked: Asked, value: object) -> None:
         """Count a failure; its kind is told once, not once an utterance."""
-        kind = asked.kind if asked.modality is None else f"encode_{asked.modality}"
+        kind: str = asked.kind if asked.modality is None else f"encode_{asked.modality}"
         if isinstance(value, GaveWay):
             self._totals[f"gave_way_{kind}"] += 1
             return
         self._totals[f"failed_{kind}"] += 1
+        kind = "fuse" if kind in ("draft", "revise") else kind
         if kind not in self._failures_told:
             self._failures_told.add(kind)
             wanted = kind.replace("_", " ")

@@ -237,9 +237,9 @@ class Segmenter:
             sure = min(sure, first_cut if self._cut is None else self._cut)
         return sure
 
-    def _grown(self, after: int) -> Grown:
+    def _grown(self, after: int, *, paused: bool = False) -> Grown:
         first, self._fed = self._fed, after
-        return Grown(self._chunk(first, after))
+        return Grown(self._chunk(first, after), paused)
 
     def _look(self) -> list[Step]:
         """See whether it is time to tell what there is so far."""
@@ -247,9 +247,9 @@ class Segmenter:
             return []
         pause = self._next - self._last_speech
         if pause == self._config.pause_look:
-            sure = self._sure()
-            grown: list[Step] = [self._grown(sure)] if sure > self._fed else []
-            return [*grown, self._so_far(self._last_speech + self._config.tail, paused=True)]
+            end = self._last_speech + self._config.tail
+            grown = self._grown(max(self._fed, self._sure()), paused=True)
+            return [grown, self._so_far(end, paused=True)]
         if pause or self._speech < self._config.first_look or self._next < self._next_look:
             return []
         self._next_look = self._next + self._config.look_every

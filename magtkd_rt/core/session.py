@@ -209,7 +209,7 @@ class Session:
                 case Opened():
                     self._recognition.open(step)
                 case Grown():
-                    self._recognition.grow(step.sound)
+                    self._recognition.grow(step)
                 case SoFar():
                     self._recognition.look(step, self._faces_in(step.sound))
                 case Closed():

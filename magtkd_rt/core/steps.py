@@ -22,9 +22,11 @@ class Grown:
     """Sound that belongs to the open utterance, gapless and in order.
 
     Only a change of speaker that is found after a pause can show that it did not: see `Closed`.
+    With `paused` a pause follows, and the sound may be empty.
     """
 
     sound: AudioChunk
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

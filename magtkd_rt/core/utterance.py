@@ -96,6 +96,8 @@ class Utterance:
     """How many were sent."""
     newest_partial: int = 0
     """Job that the newest words came from; answers of earlier ones come too late."""
+    forgotten: int = 0
+    """Job since which the transcriber has begun anew, or knows nothing of it."""
     guessing: bool = False
     """The transcriber was asked for a guess."""
 

@@ -42,12 +42,14 @@ class Words:
         self._requests = requests
         self._known = known
 
-    def hear(self, utterance: Utterance, sound: AudioChunk, *, last: bool) -> None:
+    def hear(
+        self, utterance: Utterance, sound: AudioChunk, *, last: bool, paused: bool = False
+    ) -> None:
         """Feed the transcriber the next sound of an utterance, with `last` the rest of it."""
         if not self._config.transcribe or utterance.transcriber_failed:
             return
         utterance.transcribing = True
-        job = Transcribe(self._requests.new_id(), utterance.id, sound, last)
+        job = Transcribe(self._requests.new_id(), utterance.id, sound, last, paused)
         self._requests.ask(Asked(job, utterance, "transcribe"))
 
     def guess(self, utterance: Utterance) -> None:
@@ -61,7 +63,7 @@ class Words:
         """Take the result of feeding it."""
         utterance, said, job = asked.utterance, result.value, asked.job
         assert isinstance(job, Transcribe)
-        if utterance.transcriber_failed:
+        if utterance.transcriber_failed or result.job_id < utterance.forgotten:
             return
         if not isinstance(said, Transcribed) and (job.last or said is not None):
             self._requests.tell_failure(asked, said)
@@ -91,8 +93,8 @@ class Words:
         """Give up what the transcriber has of it; what it says of that comes too late."""
         if utterance.transcribing:
             utterance.transcribing = False
-            utterance.newest_partial = self._requests.new_id()
-            self._out.ask(ForgetTranscription(utterance.newest_partial, utterance.id))
+            utterance.forgotten = utterance.newest_partial = self._requests.new_id()
+            self._out.ask(ForgetTranscription(utterance.forgotten, utterance.id))
 
     def _partly_known(self, utterance: Utterance, said: Transcribed, job_id: int, end: int) -> None:
         if job_id > utterance.newest_partial and utterance.transcript is None:

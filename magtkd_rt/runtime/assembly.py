@@ -6,12 +6,15 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from magtkd_rt import wire
 from magtkd_rt.asr.base import Transcriber
+from magtkd_rt.asr.process import PocketsphinxProcess
 from magtkd_rt.asr.select import select as select_asr
+from magtkd_rt.asr.whisper import WhisperTranscriber
 from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import LiveConfig
@@ -122,6 +125,8 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
     if finder is not None:
         notes.append(Report("info", "faces", _why_detector(finder.detector.name)))
     manifest = bundle.manifest
+    smaller = PocketsphinxProcess if isinstance(opened, WhisperTranscriber) else None
+    work = ModelWork(recogniser, opened, smaller)
     return Setup(
         session_id=new_session_id(),
         config=session_config(
@@ -131,6 +136,8 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             transcribe=opened is not None,
             voices=voices is not None,
             enrolled=enrolled,
+            drafts=not config.fast,  # nobody waits for what a recording holds
+            guess_while_speaking=opened is not None and opened.guesses_while_speaking,
         ),
         info=SessionInfo(
             bundle=wire.BundleInfo(
@@ -142,10 +149,11 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             notice=NOTICE,
         ),
         senses=Senses(detector, finder, media.channels, meter, voices),
-        work=ModelWork(recogniser, opened),
+        work=work,
         notes=tuple(notes),
         meter=meter,
-        close=opened.close if opened is not None and opened is not transcriber else _nothing,
+        spare_asr=work.spare_asr if smaller is not None else None,
+        close=partial(_close, work, opened if opened is not transcriber else None),
     )
 
 
@@ -187,8 +195,10 @@ def _why_detector(name: str) -> str:
     )
 
 
-def _nothing() -> None:
-    """What need not be closed."""
+def _close(work: ModelWork, opened: Transcriber | None) -> None:
+    work.close()
+    if opened is not None:
+        opened.close()
 
 
 def _transcriber(config: LiveConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:
@@ -205,6 +215,8 @@ def session_config(
     transcribe: bool,
     voices: bool = False,
     enrolled: tuple[Enrolled, ...] = (),
+    drafts: bool = True,
+    guess_while_speaking: bool = False,
 ) -> SessionConfig:
     """How the core decides with a bundle.
 
@@ -227,6 +239,8 @@ def session_config(
         voices=voices,
         enrolled=enrolled,
         transcribe=transcribe,
+        drafts=drafts,
+        guess_while_speaking=guess_while_speaking,
         # Where the bundle names no number, as many as fit into the prompt count.
         context_turns=MOST_TURNS if turns is None else turns + 1,
         max_channels=MAX_SPEAKERS,

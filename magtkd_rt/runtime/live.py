@@ -14,17 +14,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from magtkd_rt import wire
 from magtkd_rt.core import Output, Session, SessionConfig, SessionInfo
+from magtkd_rt.core.encoding import Limits
 from magtkd_rt.core.jobs import JobResult
 from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, AudioChunk, HeardSound, SeenFace
 from magtkd_rt.errors import MagtkdError
 from magtkd_rt.runtime.arrivals import Arrivals
-from magtkd_rt.runtime.executor import Executor, Work
+from magtkd_rt.runtime.executor import Executor
+from magtkd_rt.runtime.giving_way import DRAFTS, LARGE_ASR, PICTURES, SENSES, GivingWay, Sacrifice
+from magtkd_rt.runtime.lane import Work
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.pump import MediaPump, Perceived, StoppableClock
 from magtkd_rt.runtime.senses import Senses
@@ -38,6 +41,8 @@ MAX_JOBS_AHEAD: Final = 8
 """Jobs that may be undone before a recording that is heard fast is held back."""
 TELL_SECONDS: Final = 0.5
 """A source that brings nothing is asked so often what there is to tell."""
+SPARSE_NS: Final = 500_000_000
+"""From one picture to the next, while most of them give way."""
 JOIN_SECONDS: Final = 5.0
 """How long a model may go on after the end with what nobody waits for."""
 
@@ -54,6 +59,8 @@ class Setup:
         work: does the core's jobs.
         notes: what is to be told once the session has begun.
         meter: counts what every part costs.
+        spare_asr: lets a smaller transcriber take new utterances (True), or the usual one again;
+            None where there is no smaller one.
         close: frees what was opened for the session alone; called once, when nothing is at work.
     """
 
@@ -64,6 +71,7 @@ class Setup:
     work: Work
     notes: tuple[Report, ...] = ()
     meter: Meter = field(default_factory=Meter)
+    spare_asr: Callable[[bool], None] | None = None
     close: Callable[[], None] = lambda: None
 
 
@@ -93,7 +101,8 @@ class LiveSession:
         self._loop = asyncio.get_running_loop()
         self._session = Session(setup.config, setup.session_id)
         self._pump = MediaPump(source, setup.senses, clock, fast=fast, meter=setup.meter)
-        self._executor = Executor(setup.work, self._deliver, setup.meter)
+        self._executor = Executor(setup.work, self._deliver, setup.meter, deadlines=not fast)
+        self._giving_way = GivingWay(_order(setup))
         self._jobs: dict[int, str] = {}  # those that are out, and of which utterance
         self._progress = asyncio.Event()
         self._arrivals = Arrivals()
@@ -188,13 +197,30 @@ class LiveSession:
         while True:
             await asyncio.sleep(TELL_SECONDS)
             self._tell_problems()
+            self._give_way(self._clock.now_ns())
 
     def _watch(self, arrived_ns: int) -> None:
         now_ns = self._clock.now_ns()
         self._media_lag_ns = now_ns - arrived_ns
         for report in self._watchdog.observe(now_ns, self.lag_ms, self.dropped):
             self._report(report)
+        self._give_way(now_ns)
         self._tell_problems()
+
+    def _give_way(self, now_ns: int) -> None:
+        """Leave something out where the machine falls behind; take it back where there is room."""
+        report = self._giving_way.observe(now_ns, self.lag_ms)
+        if report is None:
+            return
+        gone = self._giving_way.gone
+        limits = Limits(drafts=DRAFTS.name not in gone)
+        if SENSES.name in gone:
+            limits = replace(limits, modalities=frozenset({"text"}))
+        self._pump.least_gap_ns = 0 if PICTURES.name not in gone else SPARSE_NS
+        self._session.limit(limits)
+        if self._setup.spare_asr is not None:
+            self._setup.spare_asr(LARGE_ASR.name in gone)
+        self._report(report)
 
     def _end(self) -> None:
         self._tell_problems()
@@ -264,3 +290,16 @@ class LiveSession:
     async def _wait_for_progress(self) -> None:
         self._progress.clear()
         await self._progress.wait()
+
+
+def _order(setup: Setup) -> list[Sacrifice]:
+    """What may give way, first to last."""
+    config = setup.config
+    order = [PICTURES]
+    if config.drafts:
+        order.append(DRAFTS)
+    if setup.spare_asr is not None:
+        order.append(LARGE_ASR)
+    if config.transcribe and "text" in config.modalities:
+        order.append(SENSES)
+    return order

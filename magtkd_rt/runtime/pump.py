@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.errors import InputError, MagtkdError
-from magtkd_rt.runtime.executor import one_line
 from magtkd_rt.runtime.handover import Handover
 from magtkd_rt.runtime.intake import Arrived, Intake
+from magtkd_rt.runtime.lane import one_line
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.senses import Percept, Senses
 from magtkd_rt.sources import Clock, Media, Source, paced
@@ -50,6 +51,8 @@ class MediaPump:
     ) -> None:
         self.errors: list[MagtkdError] = []
         """What ended the media before its time."""
+        self.least_gap_ns = 0
+        """Pictures that follow the last one sooner are left out, for lack of time."""
         self._source = source
         self._senses = senses
         self._clock = clock
@@ -57,6 +60,8 @@ class MediaPump:
         self._meter = meter
         self._intake = Intake(may_wait=fast)
         self._stopping = False
+        self._left_out = 0
+        self._last_picture_ns: int | None = None
         self._handover: Handover[Perceived] = Handover(asyncio.get_running_loop())
         self._threads = [
             threading.Thread(target=self._read, name="magtkd-source", daemon=True),
@@ -65,8 +70,9 @@ class MediaPump:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """What found no room, by kind."""
-        return self._intake.counters
+        """What found no room or was left out, by kind."""
+        left_out = {"pictures_left_out": self._left_out} if self._left_out else {}
+        return {**self._intake.counters, **left_out}
 
     def start(self) -> None:
         """Begin to read; on the event loop."""
@@ -124,7 +130,9 @@ class MediaPump:
     def _perceive(self) -> None:
         try:
             while (arrived := self._intake.get()) is not None:
-                percept = self._senses.perceive(arrived.item)
+                percept = None
+                if not self._leaves_out(arrived.item):
+                    percept = self._senses.perceive(arrived.item)
                 if not self._handover.put(Perceived(percept, arrived)):
                     return
             for rest in self._senses.flush():
@@ -134,6 +142,16 @@ class MediaPump:
         finally:
             self._intake.close()
             self._handover.close()
+
+    def _leaves_out(self, item: Media) -> bool:
+        if isinstance(item, AudioChunk):
+            return False
+        last, gap = self._last_picture_ns, self.least_gap_ns
+        if gap and last is not None and 0 <= item.time_ns - last < gap:
+            self._left_out += 1
+            return True
+        self._last_picture_ns = item.time_ns
+        return False
 
     def _fail(self, what: str, error: Exception, remedy: str) -> None:
         problem = f"{what} ({one_line(error)}); what came before was recognised"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from magtkd_rt.core.media import AudioChunk, HeardSound, SeenFace, VideoFrame
-from magtkd_rt.runtime.executor import one_line
+from magtkd_rt.runtime.lane import one_line
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.sources.base import Media
 

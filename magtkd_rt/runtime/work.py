@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -56,12 +56,30 @@ class ModelWork:
     Args:
         recogniser: encodes and fuses.
         transcriber: transcribes; None where no such job will come.
+        smaller: opens one that needs less time, when it is first wanted.
     """
 
-    def __init__(self, recogniser: Recognises, transcriber: Transcriber | None) -> None:
+    def __init__(
+        self,
+        recogniser: Recognises,
+        transcriber: Transcriber | None,
+        smaller: Callable[[], Transcriber] | None = None,
+    ) -> None:
         self._recogniser = recogniser
         self._transcriber = transcriber
+        self._open_smaller = smaller
+        self._smaller: Transcriber | None = None
+        self._sparing = False
         self._streams: dict[str, TranscriberStream] = {}
+
+    def spare_asr(self, spare: bool) -> None:
+        """Let the smaller transcriber take the utterances to come, or the usual one again."""
+        self._sparing = spare and self._open_smaller is not None
+
+    def close(self) -> None:
+        """Free the smaller transcriber, if it was opened."""
+        if self._smaller is not None:
+            self._smaller.close()
 
     def __call__(self, job: Job) -> Encoded | Fused | Transcribed | None:
         """Do one job."""
@@ -87,14 +105,21 @@ class ModelWork:
     def _transcribe(self, job: Transcribe) -> Transcribed | None:
         stream = self._streams.get(job.utterance_id)
         if stream is None:
-            if self._transcriber is None:
-                raise RuntimeError("there is no transcriber")
-            stream = self._streams[job.utterance_id] = self._transcriber.open(job.utterance_id)
+            stream = self._chosen().open(job.utterance_id)
+            self._streams[job.utterance_id] = stream
         partial = stream.feed(job.sound)
         if not job.last:
-            return partial
+            return (stream.pause() or partial) if job.paused else partial
         del self._streams[job.utterance_id]
         return stream.finish()
+
+    def _chosen(self) -> Transcriber:
+        if self._sparing and self._open_smaller is not None:
+            self._smaller = self._smaller or self._open_smaller()
+            return self._smaller
+        if self._transcriber is None:
+            raise RuntimeError("there is no transcriber")
+        return self._transcriber
 
     def _forget(self, utterance_id: str) -> None:
         stream = self._streams.pop(utterance_id, None)

@@ -13,12 +13,15 @@ from magtkd_rt.core.jobs import (
     EncodeAudio,
     Failed,
     ForgetTranscription,
+    GaveWay,
+    Guess,
     Job,
     JobResult,
     Transcribe,
 )
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.runtime import executor as module
+from magtkd_rt.runtime import lane
 from magtkd_rt.runtime.executor import Executor
 from magtkd_rt.runtime.meter import Meter
 
@@ -88,7 +91,7 @@ def test_a_full_queue_turns_away_all_but_what_frees(monkeypatch: pytest.MonkeyPa
         time.sleep(0.05)  # the first one is being done and waits no more
         for number in range(2, 6):
             executor.submit(transcribe(number))
-        executor.submit(ForgetTranscription(6, "u1"))
+        executor.submit(ForgetTranscription(6, "u2"))
         turned_away = [result.job_id for result in results]
         assert turned_away == [4, 5]
         assert all(isinstance(result.value, Failed) for result in results)
@@ -98,6 +101,70 @@ def test_a_full_queue_turns_away_all_but_what_frees(monkeypatch: pytest.MonkeyPa
     assert gate.done == [1, 2, 3, 6]
 
 
+def test_a_draft_that_finds_no_room_gives_way_and_is_no_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_MODELS_WAITING", 1)
+    gate, results = Gate(), list[JobResult]()
+    with Executor(gate, results.append, Meter()) as executor:
+        executor.submit(EncodeAudio(1, "u1", SOUND))
+        eventually(lambda: executor.waiting_ns(time.monotonic_ns()) > 0)
+        time.sleep(0.05)
+        executor.submit(EncodeAudio(2, "u1", SOUND))
+        executor.submit(EncodeAudio(3, "u2", SOUND, draft=True))
+        assert results == [JobResult(3, GaveWay())]
+        assert not executor.counters
+        gate.opened.set()
+
+
+def test_what_is_needed_goes_before_drafts() -> None:
+    gate, results = Gate(), list[JobResult]()
+    with Executor(gate, results.append, Meter()) as executor:
+        executor.submit(EncodeAudio(1, "u1", SOUND))
+        time.sleep(0.05)
+        executor.submit(EncodeAudio(2, "u2", SOUND, draft=True))
+        executor.submit(EncodeAudio(3, "u1", SOUND))
+        gate.opened.set()
+        eventually(lambda: len(results) == 3)
+    assert gate.done == [1, 3, 2]
+
+
+def test_a_transcription_that_begins_anew_takes_back_what_waits() -> None:
+    gate, results = Gate(), list[JobResult]()
+    with Executor(gate, results.append, Meter()) as executor:
+        executor.submit(transcribe(1))
+        time.sleep(0.05)
+        executor.submit(transcribe(2))
+        executor.submit(Guess(3, "u1", draft=True))
+        executor.submit(ForgetTranscription(4, "u1"))
+        executor.submit(transcribe(5))
+        assert results == [JobResult(2, GaveWay()), JobResult(3, GaveWay())]
+        gate.opened.set()
+        eventually(lambda: len(results) == 5)
+    assert gate.done == [1, 4, 5]
+
+
+@pytest.mark.parametrize("deadlines", [True, False])
+def test_what_waited_too_long_gives_way(deadlines: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "WORDS_WITHIN_NS", 100_000_000)
+    monkeypatch.setattr(lane, "DRAFTS_WITHIN_NS", 50_000_000)
+    gate, results = Gate(), list[JobResult]()
+    with Executor(gate, results.append, Meter(), deadlines=deadlines) as executor:
+        executor.submit(transcribe(1))
+        executor.submit(EncodeAudio(2, "u1", SOUND))
+        time.sleep(0.05)
+        executor.submit(transcribe(3))
+        executor.submit(Guess(4, "u1", draft=True))
+        executor.submit(EncodeAudio(5, "u1", SOUND))
+        executor.submit(EncodeAudio(6, "u2", SOUND, draft=True))
+        time.sleep(0.2)
+        gate.opened.set()
+        eventually(lambda: len(results) == 6)
+    gave_way = {result.job_id for result in results if isinstance(result.value, GaveWay)}
+    assert gave_way == ({3, 4, 6} if deadlines else set())
+    assert set(gate.done) == {1, 2, 3, 4, 5, 6} - gave_way  # what finals need is always done
+
+
 def test_what_waits_for_a_dropped_utterance_is_skipped() -> None:
     gate, results = Gate(), list[JobResult]()
     with Executor(gate, results.append, Meter()) as executor:
@@ -105,8 +172,8 @@ def test_what_waits_for_a_dropped_utterance_is_skipped() -> None:
         time.sleep(0.05)
         executor.submit(transcribe(2, "u2"))
         executor.submit(transcribe(3, "u3"))
-        executor.submit(ForgetTranscription(4, "u2"))
         executor.forget("u2")
+        executor.submit(ForgetTranscription(4, "u2"))
         gate.opened.set()
         eventually(lambda: len(results) == 3)
     assert gate.done == [1, 3, 4]

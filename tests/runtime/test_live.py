@@ -17,8 +17,9 @@ from magtkd_rt.core.jobs import EncodeAudio, Fuse, Job, Transcribe, Transcribed
 from magtkd_rt.core.media import NANOSECONDS, VideoFrame
 from magtkd_rt.engines.fake import FakeEngine
 from magtkd_rt.errors import InputError
+from magtkd_rt.runtime import giving_way, lane
 from magtkd_rt.runtime.clock import MonotonicClock, VirtualClock
-from magtkd_rt.runtime.executor import Work
+from magtkd_rt.runtime.lane import Work
 from magtkd_rt.runtime.live import LiveSession, Setup
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.runtime.work import ModelWork
@@ -40,6 +41,12 @@ class Stream:
         self._words.append(f"word{chunk.start}")
         return self._said(final=False)
 
+    def pause(self) -> None:
+        pass
+
+    def guess(self) -> None:
+        pass
+
     def finish(self) -> Transcribed:
         self._owner.open_streams -= 1
         return self._said(final=True)
@@ -55,6 +62,7 @@ class Repeats:
     """A transcriber whose words are the positions of what it was fed."""
 
     name = "repeats"
+    guesses_while_speaking = False
 
     def __init__(self) -> None:
         self.open_streams = 0
@@ -95,11 +103,11 @@ async def events_of(
 
 
 def finals(events: list[wire.Event]) -> list[wire.Emotion]:
-    return [event for event in events if isinstance(event, wire.Emotion)]
+    return [e for e in events if isinstance(e, wire.Emotion) and e.stage == "final"]
 
 
 def meaning(emotion: wire.Emotion) -> object:
-    return emotion.model_dump(exclude={"seq", "t", "emitted_at", "latency"})
+    return emotion.model_dump(exclude={"seq", "t", "emitted_at", "latency", "revision"})
 
 
 async def test_an_utterance_from_sound_to_emotion(work: ModelWork) -> None:
@@ -225,8 +233,64 @@ async def test_lag_is_told_once(work: ModelWork, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(setup.senses, "perceive", late)
     events = await events_of(sound_of("." * 10), work, setup=setup, fast=False, clock=clock)
     told = [event for event in events if isinstance(event, wire.Status)]
-    assert [status.code for status in told] == ["lag"]
+    assert [status.code for status in told][:2] == ["lag", "giving_way"]
+    assert [status.code for status in told].count("lag") == 1
     assert told[0].lag_ms >= 2000
+
+
+async def test_a_first_result_comes_while_somebody_speaks(work: ModelWork) -> None:
+    media = sound_of("####..", seconds=0.5)
+    events = await events_of(media, work, fast=False, clock=MonotonicClock())
+    results = [event for event in events if isinstance(event, wire.Emotion)]
+    assert [result.stage for result in results] == ["provisional", "provisional", "final"]
+    assert results[0].t < 0.8
+    assert 0 <= results[0].latency.total_ms < 500  # from the sound that it speaks for
+
+
+async def test_under_load_things_give_way_and_come_back(
+    work: ModelWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(giving_way, "BEHIND_MS", 300.0)
+    monkeypatch.setattr(giving_way, "FINE_MS", 150.0)
+    monkeypatch.setattr(giving_way, "NEXT_AFTER_NS", NANOSECONDS // 4)
+    monkeypatch.setattr(giving_way, "BACK_AFTER_NS", NANOSECONDS // 2)
+    monkeypatch.setattr(lane, "WORDS_WITHIN_NS", NANOSECONDS // 2)
+    begun = time.monotonic()
+
+    def overloaded(job: Job) -> object:
+        if isinstance(job, Transcribe) and time.monotonic() - begun < 2.5:
+            time.sleep(0.6)
+        return work(job)
+
+    lags: list[tuple[float, float]] = []
+    media = [*sound_of("##.." * 6, seconds=0.3), *bright_pictures(*np.arange(0, 7, 0.1).tolist())]
+    source = MemorySource(media)
+    session = LiveSession(source, make_setup(overloaded), clock=MonotonicClock(), fast=False)
+    events: list[wire.Event] = []
+
+    async def watch() -> None:
+        while True:
+            lags.append((time.monotonic() - begun, session.lag_ms))
+            await asyncio.sleep(0.05)
+
+    watching = asyncio.create_task(watch())
+    await session.run([events.append])
+    watching.cancel()
+    codes = [event.code for event in events if isinstance(event, wire.Status)]
+    assert codes.count("giving_way") == 3
+    assert codes.count("taking_back") == 3
+    assert max(lag for _, lag in lags) > 400
+    assert max(lag for at, lag in lags if at > 4.5) < 300
+    # What was said has its result, unless neither its words nor its voice could be had in time.
+    lost = [event for event in events if isinstance(event, wire.UtteranceDropped)]
+    assert len(finals(events)) + len(lost) == 6
+    assert len(lost) <= 2
+    assert {event.reason for event in lost} <= {"overload"}
+    reasons = {final.modalities["text"].reason for final in finals(events)}
+    assert "overload" in reasons
+    assert finals(events)[-1].modalities["text"].present
+    dropped = events[-2] if isinstance(events[-2], wire.Status) else None
+    assert dropped is None or dropped.dropped.get("pictures_left_out", 0) > 0
 
 
 async def test_fast_hearing_waits_for_the_models(work: ModelWork) -> None:

@@ -8,7 +8,7 @@ from magtkd_rt import wire
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
 from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, SeenFace, VideoFrame
 from magtkd_rt.labels import LABELS
-from magtkd_rt.runtime.executor import Work
+from magtkd_rt.runtime.lane import Work
 from magtkd_rt.runtime.live import Setup
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.senses import Senses
