@@ -27,6 +27,7 @@ class LiveConfig:
         no_mic: hear nothing.
         no_camera: see nothing.
         fast: hear it as fast as the machine can, instead of as fast as it was recorded.
+        provisional: tell results while somebody speaks; never where a recording is heard fast.
         fps: pictures a second that are looked at, at most.
         channels_are_speakers: each channel of the sound is one speaker.
         speaker: speakers known beforehand, each as `NAME=FILE` with a recording of that voice.
@@ -49,6 +50,7 @@ class LiveConfig:
     no_mic: bool = False
     no_camera: bool = False
     fast: bool = False
+    provisional: bool = True
     fps: Annotated[float, Field(gt=0, le=240)] = 10.0
     channels_are_speakers: bool = False
     speaker: tuple[str, ...] = ()

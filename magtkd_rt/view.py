@@ -80,6 +80,7 @@ class Board:
     Attributes:
         started: how the session began.
         speaking: utterances that have no result yet, with their words so far.
+        provisional: what is thought of those so far.
         results: the last utterances with a result, the newest last.
         notices: the last things to know.
         ended: how the session ended.
@@ -87,6 +88,7 @@ class Board:
 
     started: wire.SessionStarted | None = None
     speaking: dict[str, wire.Transcript | None] = field(default_factory=dict)
+    provisional: dict[str, wire.Emotion] = field(default_factory=dict)
     results: deque[wire.Emotion] = field(default_factory=lambda: deque(maxlen=RECENT))
     notices: deque[wire.Status] = field(default_factory=lambda: deque(maxlen=NOTICES))
     ended: wire.SessionEnded | None = None
@@ -101,17 +103,27 @@ class Board:
             case wire.Transcript(utterance_id=utterance_id):
                 if utterance_id in self.speaking:
                     self.speaking[utterance_id] = event
+            case wire.Emotion(stage="provisional", utterance_id=utterance_id):
+                self.provisional[utterance_id] = event
             case wire.Emotion(stage="final", utterance_id=utterance_id):
-                self.speaking.pop(utterance_id, None)
+                self._leave(utterance_id)
                 self.results.append(event)
+            case wire.Emotion(stage="revised", utterance_id=utterance_id):
+                for n, result in enumerate(self.results):
+                    if result.utterance_id == utterance_id:
+                        self.results[n] = event
             case wire.UtteranceDropped(utterance_id=utterance_id):
-                self.speaking.pop(utterance_id, None)
+                self._leave(utterance_id)
             case wire.Status():
                 self.notices.append(event)
             case wire.SessionEnded():
                 self.ended = event
             case _:
                 pass
+
+    def _leave(self, utterance_id: str) -> None:
+        self.speaking.pop(utterance_id, None)
+        self.provisional.pop(utterance_id, None)
 
     def render(self, height: int, address: str, lag_ms: float) -> RenderableType:
         """The whole view in at most `height` lines."""
@@ -153,6 +165,8 @@ class Board:
             who = clean(transcript.speaker) if transcript else clean(utterance_id)
             said = clean(transcript.text) if transcript else ""
             lines.append("\n" if lines else "").append(f"▶ {who:<4} ", style="bold green")
+            if (so_far := self.provisional.get(utterance_id)) is not None:
+                lines.append(f"{clean(so_far.label)}? {so_far.confidence:.0%} ", style="dim")
             lines.append(said or "...", style="italic")
             lines.append("" if transcript and transcript.final else " …", style="dim")
         lines.no_wrap, lines.overflow = True, "ellipsis"

@@ -35,6 +35,10 @@ _LEARN = 2 * SAMPLE_RATE
 _PRIOR_FRAMES = 50
 """Weight of the model's own cepstral mean beside the utterance's."""
 
+_MAX_HMMS = 7000
+"""Hidden Markov models that a frame may have open: half the default's time where it is hard to
+understand, and no more words wrong (docs/transcription.md)."""
+
 _IDLE_DECODERS = 2
 """Decoders kept for the next utterances; each takes some 80 MB and 0.4 s to load."""
 
@@ -78,7 +82,7 @@ class Decoder:
     def __init__(self) -> None:
         # The second, flat pass is off: it costs time after the last sound for next to no gain.
         self.engine: Any = pocketsphinx.Decoder(
-            samprate=SAMPLE_RATE, loglevel="FATAL", fwdflat=False
+            samprate=SAMPLE_RATE, loglevel="FATAL", fwdflat=False, maxhmmpf=_MAX_HMMS
         )
         self._default = self.engine.get_cmn(False)
 

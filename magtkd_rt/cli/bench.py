@@ -1,9 +1,10 @@
-"""`magtkd bench run`: the measurements as a table or as JSON."""
+"""`magtkd bench run` and `magtkd bench live`: the measurements as a table or as JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from rich.table import Table
 
 from magtkd_rt.config import load_config
 from magtkd_rt.runtime.bench import measure_cost, measure_product, report
+from magtkd_rt.runtime.bench_live import measure_live
+from magtkd_rt.runtime.bench_live import report as live_report
 
 
 def run_bench(recording: Path, *, bundle: str, asr: str, threads: int, json: bool) -> None:
@@ -32,6 +35,54 @@ def run_bench(recording: Path, *, bundle: str, asr: str, threads: int, json: boo
         print(jsonlib.dumps(measured, indent=1))
     else:
         console.print(_table(measured))
+
+
+def run_bench_live(flags: Mapping[str, object], *, loops: int, json: bool) -> None:
+    """Hear a recording in real time, measure and print.
+
+    Raises:
+        MagtkdError: the recording, the bundle or the transcriber cannot be used.
+    """
+    config = load_config(None, flags)
+    console = Console(highlight=False)
+    if json:
+        live = asyncio.run(measure_live(config, loops))
+        print(jsonlib.dumps(live_report(live), indent=1))
+        return
+    with console.status("hearing it in real time ..."):
+        live = asyncio.run(measure_live(config, loops))
+    console.print(_live_table(live_report(live)))
+
+
+def _live_table(measured: dict[str, Any]) -> Table:
+    table = Table("in milliseconds", "p50", "p95", "p99", "wanted", box=None, pad_edge=False)
+    for column in table.columns[1:4]:
+        column.justify = "right"
+
+    def row(name: str, values: dict[str, float | None], wanted: str = "") -> None:
+        numbers = ("-" if value is None else f"{value:.0f}" for value in values.values())
+        table.add_row(name, *numbers, wanted)
+
+    row("last sound to the final result", measured["final_ms"], "p50 700, p95 1000 at most")
+    for part, values in measured["final_parts_ms"].items():
+        row(f"  {part.removesuffix('_ms')}", values)
+    row("speech to the first provisional result", measured["provisional_ms"], "p95 1200 at most")
+    row("lag", measured["lag_ms"])
+    row("  in the first minute", measured["lag_first_minute_ms"])
+    row("  later", measured["lag_later_ms"], "no larger")
+
+    def fact(name: str, value: str) -> None:
+        table.add_row(name, value, "", "", "")
+
+    told = "{finals} final, {provisional} provisional, {revised} revised"
+    fact("heard", f"{measured['media_s']:.1f} s, {measured['utterances']} utterances")
+    fact("results", told.format_map(measured))
+    fact("processor", f"{measured['processor_share_of_one_core']:.0%} of one core")
+    fact("peak memory", f"{measured['peak_memory_mb']:.0f} MB")
+    fact("gave way, taken back", f"{measured['gave_way']}, {measured['taken_back']} times")
+    lost = ", ".join(f"{count} {kind}" for kind, count in measured["dropped"].items())
+    fact("dropped or left out", lost or "nothing")
+    return table
 
 
 def _table(measured: dict[str, Any]) -> Table:

@@ -152,6 +152,42 @@ def run(
     run_bench(input, bundle=bundle, asr=asr, threads=threads, json=json)
 
 
+@bench_app.command("live", epilog="  magtkd bench live --input talk.mp4 --loops 10")
+def bench_live(
+    input: Annotated[  # noqa: A002  (the option's name)
+        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
+    ],
+    loops: Annotated[int, typer.Option(min=1, help="How often it is heard, without a break.")] = 1,
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx|none")] = "pocketsphinx",
+    whisper_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Pictures a second that are looked at.")] = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Hear a recording in real time and tell how it fared.
+
+    Lag, latency by part, processor, memory and losses of the whole pipeline,
+    transcription and provisional results included.
+    """
+    from magtkd_rt.cli.bench import run_bench_live
+
+    flags = {
+        "input": input,
+        "bundle": bundle,
+        "asr": asr,
+        "whisper_model": whisper_model,
+        "fps": fps,
+        "threads": threads,
+    }
+    run_bench_live(flags, loops=loops, json=json)
+
+
 @bench_app.command(epilog="  magtkd bench speakers --audio call.wav --rttm call.rttm --out report")
 def speakers(
     audio: Annotated[Path, typer.Option(metavar="FILE", help="A recording of several people.")],

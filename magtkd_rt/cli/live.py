@@ -78,6 +78,13 @@ def live(
         bool | None,
         typer.Option("--fast/--real-time", help="A recording as fast as this machine can."),
     ] = None,
+    provisional: Annotated[
+        bool | None,
+        typer.Option(
+            "--provisional/--no-provisional",
+            help="Results on the way, while somebody speaks; never with --fast.",
+        ),
+    ] = None,
     fps: Annotated[
         float | None,
         typer.Option(help="Pictures a second that are looked at, at most.", show_default="10"),
@@ -168,6 +175,7 @@ def live(
         "no_mic": no_mic,
         "no_camera": no_camera,
         "fast": fast,
+        "provisional": provisional,
         "fps": fps,
         "channels_are_speakers": channels_are_speakers,
         "speaker": speaker or None,

@@ -33,6 +33,8 @@ class SessionConfig:
         weak_speech_probability: so does one whose mean speech probability is lower.
         drafts: whether there are provisional results, and work is done ahead at pauses. What is
             final does not depend on it.
+        draft_windows: the newest windows of sound that a provisional result rests on.
+        draft_faces: faces that it rests on, spread evenly.
         guess_while_speaking: the transcriber's guesses make words appear while somebody speaks.
         right_context: a result is looked at again when so many later utterances have followed;
             0 where the bundle's fusion cannot do that.
@@ -60,6 +62,8 @@ class SessionConfig:
     weak_speech_windows: int = 12
     weak_speech_probability: float = 0.5
     drafts: bool = True
+    draft_windows: int = 125
+    draft_faces: int = 4
     guess_while_speaking: bool = False
     right_context: int = 0
     least_revision: float = 0.1

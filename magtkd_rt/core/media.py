@@ -45,6 +45,11 @@ class AudioChunk:
         """Index after the last sample."""
         return self.start + len(self.samples)
 
+    def newest(self, count: int) -> AudioChunk:
+        """The last `count` samples, or all."""
+        first = max(0, len(self.samples) - count)
+        return AudioChunk(self.channel, self.start + first, self.samples[first:])
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:

@@ -19,6 +19,7 @@ from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.conversation import Conversation
 from magtkd_rt.core.encoding import Encoding, Faces, Limits
 from magtkd_rt.core.jobs import Failed, Fuse, Fused, JobResult, Transcribed
+from magtkd_rt.core.media import WINDOW
 from magtkd_rt.core.outbox import Outbox
 from magtkd_rt.core.requests import Asked, Requests
 from magtkd_rt.core.revisions import Revisions, Told
@@ -110,7 +111,8 @@ class Recognition:
             return
         if self._config.guess_while_speaking:
             self._words.guess(utterance)
-        draft = self._encoding.senses(utterance, so_far.sound, faces, draft=True)
+        sound = so_far.sound.newest(self._config.draft_windows * WINDOW)
+        draft = self._encoding.senses(utterance, sound, faces, draft=True)
         utterance.draft = draft
         said = utterance.partial
         speaker = self._last_guess.get(so_far.sound.channel) or utterance.guess

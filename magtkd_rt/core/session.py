@@ -211,12 +211,15 @@ class Session:
                 case Grown():
                     self._recognition.grow(step)
                 case SoFar():
-                    self._recognition.look(step, self._faces_in(step.sound))
+                    most = self._config.max_faces if step.paused else self._config.draft_faces
+                    self._recognition.look(step, self._faces_in(step.sound, most))
                 case Closed():
-                    self._recognition.close(step, self._faces_in(step.sound))
+                    self._recognition.close(
+                        step, self._faces_in(step.sound, self._config.max_faces)
+                    )
 
-    def _faces_in(self, sound: AudioChunk) -> NDArray[np.uint8] | None:
-        return self._faces.choose(sound.start, sound.end, self._config.max_faces)
+    def _faces_in(self, sound: AudioChunk, most: int) -> NDArray[np.uint8] | None:
+        return self._faces.choose(sound.start, sound.end, most)
 
     def _check_running(self) -> None:
         if self._phase == "new":

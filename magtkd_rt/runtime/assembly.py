@@ -136,7 +136,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             transcribe=opened is not None,
             voices=voices is not None,
             enrolled=enrolled,
-            drafts=not config.fast,  # nobody waits for what a recording holds
+            drafts=config.provisional and not config.fast,
             guess_while_speaking=opened is not None and opened.guesses_while_speaking,
         ),
         info=SessionInfo(

@@ -151,7 +151,7 @@ def _texts(events: Sequence[wire.ServerMessage]) -> list[str]:
 
 
 async def measure_cost(config: LiveConfig, texts: Sequence[str]) -> Cost:
-    """Hear the recording in real time, its utterances having these words.
+    """Hear the recording in real time, its utterances having these words, with final results only.
 
     Raises:
         MagtkdError: it cannot be heard.
@@ -159,14 +159,14 @@ async def measure_cost(config: LiveConfig, texts: Sequence[str]) -> Cost:
     if config.input is None:
         raise InputError("nothing to measure", remedy="give a recording with --input FILE")
     source = open_recording(config, config.input)
-    config = replace(config, asr="none")
+    config = replace(config, asr="none", provisional=False)
     setup = assemble(config, source.info, ScriptedTranscriber(texts))
     session = LiveSession(source, setup, clock=MonotonicClock(), fast=False)
     events: list[wire.Event] = []
     before = time.process_time()
     await session.run([events.append])
     processor_s = time.process_time() - before
-    finals = [event for event in events if isinstance(event, wire.Emotion)]
+    finals = [e for e in events if isinstance(e, wire.Emotion) and e.stage == "final"]
     media_s = events[-1].t
     spent = setup.meter.spent_ns
     return Cost(

@@ -79,9 +79,9 @@ class Executor:
         for lane in self._lanes.values():
             lane.take_back(utterance_id)
 
-    def waiting_ns(self, now_ns: int) -> int:
-        """For how long the oldest job that is not done has been waiting or running."""
-        return max(lane.waiting_ns(now_ns) for lane in self._lanes.values())
+    def waiting_ns(self, now_ns: int) -> dict[str, int]:
+        """By lane, for how long the oldest job that is not done has been waiting or running."""
+        return {name: lane.waiting_ns(now_ns) for name, lane in self._lanes.items()}
 
     def close(self) -> None:
         """Leave what waits undone; the threads end after the jobs they are at."""

@@ -26,7 +26,15 @@ from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, AudioChunk, HeardSoun
 from magtkd_rt.errors import MagtkdError
 from magtkd_rt.runtime.arrivals import Arrivals
 from magtkd_rt.runtime.executor import Executor
-from magtkd_rt.runtime.giving_way import DRAFTS, LARGE_ASR, PICTURES, SENSES, GivingWay, Sacrifice
+from magtkd_rt.runtime.giving_way import (
+    DRAFTS,
+    LARGE_ASR,
+    PICTURES,
+    SENSES,
+    GivingWay,
+    Part,
+    Sacrifice,
+)
 from magtkd_rt.runtime.lane import Work
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.pump import MediaPump, Perceived, StoppableClock
@@ -154,10 +162,14 @@ class LiveSession:
     @property
     def lag_ms(self) -> float:
         """How far behind its input the machine is: in its senses, or in its oldest job."""
+        return max(self._lags_ms().values())
+
+    def _lags_ms(self) -> dict[Part, float]:
         if self._fast:
-            return 0.0
-        jobs = self._executor.waiting_ns(time.monotonic_ns()) if self._jobs else 0
-        return max(self._media_lag_ns, jobs) / 1e6
+            return {"words": 0.0, "rest": 0.0}
+        jobs = self._executor.waiting_ns(time.monotonic_ns())
+        rest = max(self._media_lag_ns, jobs["models"])
+        return {"words": jobs["words"] / 1e6, "rest": rest / 1e6}
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -209,7 +221,7 @@ class LiveSession:
 
     def _give_way(self, now_ns: int) -> None:
         """Leave something out where the machine falls behind; take it back where there is room."""
-        report = self._giving_way.observe(now_ns, self.lag_ms)
+        report = self._giving_way.observe(now_ns, self._lags_ms())
         if report is None:
             return
         gone = self._giving_way.gone

@@ -25,22 +25,27 @@ class PeakWatch(threading.Thread):
         super().__init__(name="magtkd-peak", daemon=True)
         self._pid = pid
         self._peaks: dict[int, int] = {}
+        self._over = threading.Event()
 
     @property
     def peak_kb(self) -> int:
         """In units of 1024 bytes; 0 where there is no /proc."""
         return sum(self._peaks.values())
 
+    def stop(self) -> None:
+        """Look no more, though the process has not ended."""
+        self._over.set()
+        self.join()
+
     def run(self) -> None:
         """Look, until the process has ended."""
-        ended = threading.Event()
-        while not ended.wait(_LOOK_EVERY_S):
+        while not self._over.wait(_LOOK_EVERY_S):
             for pid in (self._pid, *_children(self._pid)):
                 peak = _peak_kb(pid)
                 if peak is not None:
                     self._peaks[pid] = peak
                 elif pid == self._pid:
-                    ended.set()
+                    self._over.set()
 
 
 def _children(pid: int) -> list[int]:

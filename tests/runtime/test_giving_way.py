@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from magtkd_rt.runtime.giving_way import DRAFTS, PICTURES, SENSES, GivingWay
+from magtkd_rt.runtime.giving_way import DRAFTS, LARGE_ASR, PICTURES, SENSES, GivingWay
 
 SECOND = 1_000_000_000
 
@@ -13,7 +13,7 @@ def told(giving_way: GivingWay, lag: list[tuple[float, float]], every: float = 0
     for seconds, lag_ms in lag:
         end = now + seconds
         while now < end:
-            report = giving_way.observe(round(now * SECOND), lag_ms)
+            report = giving_way.observe(round(now * SECOND), {"words": 0.0, "rest": lag_ms})
             if report is not None:
                 said.append(f"{report.code} {now:g}")
             now += every
@@ -47,7 +47,7 @@ def test_what_has_to_go_again_at_once_comes_back_later_each_time() -> None:
     said: list[str] = []
     lag = 2000.0
     for n in range(4 * 600):  # lag whenever all pictures are looked at
-        report = one.observe(n * SECOND // 4, lag)
+        report = one.observe(n * SECOND // 4, {"words": lag, "rest": 0.0})
         if report is not None:
             said.append(report.code)
         lag = 100.0 if one.gone else 2000.0
@@ -65,3 +65,14 @@ def test_after_a_quiet_time_it_comes_back_soon_again() -> None:
         "giving_way 101",
         "taking_back 107",
     ]
+
+
+def test_only_what_helps_gives_way() -> None:
+    one = GivingWay([PICTURES, DRAFTS, LARGE_ASR, SENSES])
+    for n in range(100):
+        one.observe(n * SECOND, {"words": 3000.0, "rest": 100.0})
+    assert one.gone == {"pictures", "drafts", "large_asr"}
+    one = GivingWay([PICTURES, DRAFTS, LARGE_ASR, SENSES])
+    for n in range(100):
+        one.observe(n * SECOND, {"words": 100.0, "rest": 3000.0})
+    assert one.gone == {"pictures", "drafts", "senses"}

@@ -277,15 +277,10 @@ async def test_under_load_things_give_way_and_come_back(
     await session.run([events.append])
     watching.cancel()
     codes = [event.code for event in events if isinstance(event, wire.Status)]
-    assert codes.count("giving_way") == 3
-    assert codes.count("taking_back") == 3
+    assert codes.count("giving_way") == codes.count("taking_back") == 2  # pictures and drafts
     assert max(lag for _, lag in lags) > 400
     assert max(lag for at, lag in lags if at > 4.5) < 300
-    # What was said has its result, unless neither its words nor its voice could be had in time.
-    lost = [event for event in events if isinstance(event, wire.UtteranceDropped)]
-    assert len(finals(events)) + len(lost) == 6
-    assert len(lost) <= 2
-    assert {event.reason for event in lost} <= {"overload"}
+    assert len(finals(events)) == 6  # what was said has its result, with or without its words
     reasons = {final.modalities["text"].reason for final in finals(events)}
     assert "overload" in reasons
     assert finals(events)[-1].modalities["text"].present
