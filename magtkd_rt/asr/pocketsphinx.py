@@ -29,7 +29,7 @@ and an utterance's result must not depend on how its sound was cut."""
 _PARTIAL_EVERY = 3
 """Blocks from one partial text to the next."""
 
-_LEARN = 2 * SAMPLE_RATE
+_LEARN = 3 * SAMPLE_RATE // 2
 """Samples of an utterance from which its cepstral mean is learnt before decoding begins."""
 
 _PRIOR_FRAMES = 50

@@ -64,6 +64,7 @@ def _live_table(measured: dict[str, Any]) -> Table:
         table.add_row(name, *numbers, wanted)
 
     row("last sound to the final result", measured["final_ms"], "p50 700, p95 1000 at most")
+    row("  where a pause ended it", measured["final_after_a_pause_ms"])
     for part, values in measured["final_parts_ms"].items():
         row(f"  {part.removesuffix('_ms')}", values)
     row("speech to the first provisional result", measured["provisional_ms"], "p95 1200 at most")

@@ -99,6 +99,8 @@ def report(live: Live) -> dict[str, Any]:
     first = [e for e in emotions if e.stage == "provisional" and e.revision == 0]
     begun = [event for event in live.events if isinstance(event, wire.SpeechStarted)]
     codes = [event.code for event in live.events if isinstance(event, wire.Status)]
+    starts = {event.start for event in finals}
+    paused = [event for event in finals if event.end not in starts]
     after_first_minute = [lag for at, lag in live.lags if at >= MINUTE_S]
     parts = {
         "endpoint_ms": [e.latency.endpoint_ms for e in finals],
@@ -113,6 +115,7 @@ def report(live: Live) -> dict[str, Any]:
         "provisional": sum(e.stage == "provisional" for e in emotions),
         "revised": sum(e.stage == "revised" for e in emotions),
         "final_ms": percentiles([e.latency.total_ms for e in finals]),
+        "final_after_a_pause_ms": percentiles([e.latency.total_ms for e in paused]),
         "final_parts_ms": {name: percentiles(values) for name, values in parts.items()},
         "provisional_ms": percentiles([_since_beginning(e) for e in first]),
         "lag_ms": percentiles([lag for _, lag in live.lags]),
