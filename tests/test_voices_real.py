@@ -74,6 +74,7 @@ def told(sound: HeardSound, chunk: int) -> list[wire.Emotion]:
         modalities=frozenset({"audio"}),
         weak_speech_windows=0,
         weak_speech_probability=0.0,
+        clear_speech_probability=0.0,
     )
     session = Session(config, "session")
     outputs = [session.start(INFO)]

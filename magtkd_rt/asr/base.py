@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from magtkd_rt.core.jobs import Transcribed
+from magtkd_rt.core.jobs import Doubt, Transcribed
 from magtkd_rt.core.media import AudioChunk
 
 
@@ -64,6 +64,6 @@ class Transcriber(Protocol):
         ...
 
 
-def nothing_heard(language: str) -> Transcribed:
-    """The final result of an utterance without words."""
-    return Transcribed("", (), confidence=0.0, language=language, final=True)
+def nothing_heard(language: str, doubt: Doubt | None = None) -> Transcribed:
+    """The final result of an utterance without words, or without such as can be believed."""
+    return Transcribed("", (), confidence=0.0, language=language, final=True, doubt=doubt)

@@ -57,6 +57,10 @@ class ScriptedStream:
     def pause(self) -> None:
         """Nothing: no words wait."""
 
+    def guess(self) -> Transcribed:
+        """Return the whole text, as if the utterance were over now."""
+        return self._transcribed(len(self._words), final=False)
+
     def finish(self) -> Transcribed:
         """Return the whole text."""
         if not self._words:

@@ -1,4 +1,4 @@
-"""Whisper by faster-whisper: decodes an utterance as a whole, when it has ended."""
+"""Whisper by faster-whisper: decodes an utterance as a whole, for a guess or at its end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magtkd_rt.asr import phantoms
+from magtkd_rt.asr.agreement import agreed
 from magtkd_rt.asr.base import nothing_heard
-from magtkd_rt.core.jobs import Transcribed, Word
+from magtkd_rt.core.jobs import Doubt, Transcribed, Word
 from magtkd_rt.core.media import SAMPLE_RATE, AudioChunk
 from magtkd_rt.errors import EngineError, ExtraMissing
 from magtkd_rt.features.network import offline
-
-_NO_SPEECH = 0.6
-_LOW_LOGPROB = -1.0
-"""Whisper's own rule: likely silence, and words it does not believe in, are no words."""
-
-_REPETITIVE = 2.4
-"""Whisper's own limit for the compression ratio: text that repeats itself is made up."""
 
 _MAX_SAMPLES = 30 * SAMPLE_RATE
 """Whisper hears 30 s at once; the segmenter's utterances are shorter."""
@@ -80,22 +75,50 @@ class WhisperStream:
         self._model = model
         self._start: int | None = None
         self._sound: list[NDArray[np.float32]] = []
+        self._heard = 0
+        """Samples so far."""
+        self._hypothesis: Transcribed | None = None
+        """The words of all sound up to `_decoded`, as final ones."""
+        self._decoded = 0
+        self._guess: Transcribed | None = None
 
     def feed(self, sound: AudioChunk) -> None:
         """Keep the sound: Whisper needs all of it."""
         self._start = sound.start if self._start is None else self._start
         self._sound.append(sound.samples)
+        self._heard += len(sound.samples)
+
+    def guess(self) -> Transcribed:
+        """Decode all sound so far; return the words that this and the previous guess agree on."""
+        if self._guess is None or self._decoded != self._heard:
+            previous = self._hypothesis
+            self._guess = agreed(previous, self._decode())
+        return self._guess
 
     def pause(self) -> None:
         """Nothing: Whisper hears an utterance as a whole."""
 
     def finish(self) -> Transcribed:
-        """Decode; a text that Whisper does not believe in itself comes out empty."""
-        sound, self._sound = self._sound, []
-        if self._start is None:
+        """Decode what no guess has; text that bears signs of being made up comes out empty."""
+        words = self._decode()
+        self.close()
+        return words
+
+    def close(self) -> None:
+        """Forget the sound."""
+        self._sound = []
+
+    def _decode(self) -> Transcribed:
+        if self._hypothesis is None or self._decoded != self._heard:
+            self._hypothesis = self._transcribe()
+            self._decoded = self._heard
+        return self._hypothesis
+
+    def _transcribe(self) -> Transcribed:
+        if self._start is None or self._heard == 0:
             return nothing_heard("und")
         segments, info = self._model.transcribe(
-            np.concatenate(sound)[:_MAX_SAMPLES],
+            np.concatenate(self._sound)[:_MAX_SAMPLES],
             beam_size=1,
             # No second tries at higher temperatures: they draw at random, so that the same sound
             # would give other words, and they cost time when time is short.
@@ -105,10 +128,6 @@ class WhisperStream:
             word_timestamps=True,
         )
         return transcript(list(segments), info.language, self._start)
-
-    def close(self) -> None:
-        """Forget the sound."""
-        self._sound = []
 
 
 def transcript(segments: list[Any], language: str, start: int) -> Transcribed:
@@ -121,12 +140,14 @@ def transcript(segments: list[Any], language: str, start: int) -> Transcribed:
 
     Returns:
         words dated in samples since media zero; the confidence is the mean of the tokens'
-        and of the words' probability (geometric and arithmetic).
+        and of the words' probability (geometric and arithmetic). `doubt` says why words were
+        left out where none are left, see `magtkd_rt.asr.phantoms`.
     """
-    held = [segment for segment in segments if not _made_up(segment)]
+    doubts = [_segment_doubt(segment) for segment in segments]
+    held = [segment for segment, why in zip(segments, doubts, strict=True) if why is None]
     text = "".join(segment.text for segment in held).strip()
     if not text:
-        return nothing_heard(language)
+        return nothing_heard(language, next(filter(None, doubts), None))
     words = tuple(
         Word(
             word.word.strip(),
@@ -137,17 +158,21 @@ def transcript(segments: list[Any], language: str, start: int) -> Transcribed:
         for segment in held
         for word in segment.words or ()
     )
+    why = phantoms.doubt(text, words)
+    if why is not None and why != "stock_phrase":
+        return nothing_heard(language, why)
     lengths = [max(1, len(segment.tokens)) for segment in held]
     logprob = float(np.average([segment.avg_logprob for segment in held], weights=lengths))
     confidence = _share(math.exp(logprob))
     if words:
         confidence = (confidence + float(np.mean([word.confidence for word in words]))) / 2
-    return Transcribed(text, words or None, confidence, language=language, final=True)
+    return Transcribed(text, words or None, confidence, language=language, final=True, doubt=why)
 
 
-def _made_up(segment: Any) -> bool:
-    silent = segment.no_speech_prob > _NO_SPEECH and segment.avg_logprob < _LOW_LOGPROB
-    return bool(silent or segment.compression_ratio > _REPETITIVE)
+def _segment_doubt(segment: Any) -> Doubt | None:
+    if phantoms.silent(segment.no_speech_prob, segment.avg_logprob):
+        return "no_speech"
+    return "repetition" if phantoms.compressible(segment.text) else None
 
 
 def _share(probability: float) -> float:

@@ -31,6 +31,8 @@ class SessionConfig:
         max_faces: faces of an utterance that are encoded, spread evenly.
         weak_speech_windows: an utterance with fewer windows of speech needs words to count.
         weak_speech_probability: so does one whose mean speech probability is lower.
+        clear_speech_probability: one whose mean is lower than this is none if its transcriber
+            hears no words; from this on it is one whatever is made of its words.
         drafts: whether there are provisional results, and work is done ahead at pauses. What is
             final does not depend on it.
         draft_windows: the newest windows of sound that a provisional result rests on.
@@ -60,7 +62,8 @@ class SessionConfig:
     modalities: frozenset[wire.ModalityName] = frozenset(MODALITIES)
     max_faces: int = 8
     weak_speech_windows: int = 12
-    weak_speech_probability: float = 0.5
+    weak_speech_probability: float = 0.6
+    clear_speech_probability: float = 0.75
     drafts: bool = True
     draft_windows: int = 125
     draft_faces: int = 4

@@ -7,7 +7,7 @@ Each job gets exactly one result with the same `job_id`: its own result type, `F
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,15 +120,26 @@ class Word:
     confidence: float
 
 
+Doubt = Literal["no_speech", "repetition", "implausible", "stock_phrase", "outside_speech"]
+"""Why words may be made up: their transcriber takes the sound for silence; they loop; they are
+too many, too brief or too improbable; they are what it says in silence; they lie where the
+speech detector heard none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transcribed:
-    """A transcript: `confidence` is 0 to 1; an empty `text` means that no words were heard."""
+    """A transcript: `confidence` is 0 to 1; an empty `text` means that no words were heard.
+
+    `doubt` says why words are held for made up. They are left out then, but for a `stock_phrase`,
+    which people say too.
+    """
 
     text: str
     words: tuple[Word, ...] | None
     confidence: float
     language: str
     final: bool
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from collections import Counter, deque
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from magtkd_rt import wire
 from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.conversation import Conversation
@@ -21,6 +23,7 @@ from magtkd_rt.core.encoding import Encoding, Faces, Limits
 from magtkd_rt.core.jobs import Failed, Fuse, Fused, JobResult, Transcribed
 from magtkd_rt.core.media import WINDOW
 from magtkd_rt.core.outbox import Outbox
+from magtkd_rt.core.plausibility import Clarity, clarity, why_no_speech, without_phantoms
 from magtkd_rt.core.requests import Asked, Requests
 from magtkd_rt.core.revisions import Revisions, Told
 from magtkd_rt.core.speakers import Speakers
@@ -104,7 +107,7 @@ class Recognition:
             utterance.draft = self._encoding.senses(utterance, so_far.sound, faces, draft=True)
             utterance.draft.paused = True
             return
-        if not self._encoding.limits.drafts or self._is_weak(so_far):
+        if not self._encoding.limits.drafts or self._clarity(so_far) != "clear":
             return
         if utterance.draft is not None and not utterance.draft.paused:
             self._totals["provisional_skipped"] += 1  # the last one is not done yet
@@ -131,7 +134,8 @@ class Recognition:
         utterance.end = closed.sound.end
         utterance.last_speech = closed.last_speech
         utterance.decided_at = self._out.now
-        utterance.weak = self._is_weak(closed)
+        utterance.voiced = closed.voiced
+        utterance.clarity = self._clarity(closed)
         self._tell_speaker(utterance, closed)
         self._closed.append(utterance)
         if closed.again:
@@ -199,11 +203,17 @@ class Recognition:
     # Words
 
     def _words_known(self, utterance: Utterance, said: Transcribed) -> None:
+        said = without_phantoms(said, utterance.start, utterance.voiced)
         utterance.transcript = said
-        if utterance.weak and not said.text.strip():
-            self._drop(utterance, "no_speech")
-        elif utterance.weak and said.confidence < self._config.text_confidence_threshold:
-            self._drop(utterance, "hallucination")
+        reason = why_no_speech(
+            utterance.clarity,
+            int(np.count_nonzero(utterance.voiced)),
+            said,
+            trusted=said.confidence >= self._config.text_confidence_threshold,
+            transcribed=self._config.transcribe and not utterance.transcriber_failed,
+        )
+        if reason is not None:
+            self._drop(utterance, reason)
         elif self._config.transcribe and (utterance.shown_text or not utterance.transcriber_failed):
             self._words.show(utterance, said, final=True, end=utterance.end)
 
@@ -335,11 +345,13 @@ class Recognition:
         self._out.emit_emotion(event, utterance.last_speech or evidence.end)
         return event
 
-    def _is_weak(self, heard: SoFar | Closed) -> bool:
-        """Whether there is so little speech that only words can show that it was speech at all."""
-        return (
-            heard.speech_windows < self._config.weak_speech_windows
-            or heard.mean_speech < self._config.weak_speech_probability
+    def _clarity(self, heard: SoFar | Closed) -> Clarity:
+        return clarity(
+            heard.speech_windows,
+            heard.mean_speech,
+            few=self._config.weak_speech_windows,
+            weak=self._config.weak_speech_probability,
+            clear=self._config.clear_speech_probability,
         )
 
     def _limit_waiting(self) -> None:

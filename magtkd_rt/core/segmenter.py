@@ -314,6 +314,7 @@ class Segmenter:
             sound=self._chunk(self._start_window, end),
             rest=self._chunk(self._start_window if again else self._fed, end),
             last_speech=min(self._last_speech, end) * WINDOW,
+            voiced=self._voiced[self._slots(self._start_window, end)],
             speech_windows=count,
             mean_speech=mean,
             split=split,

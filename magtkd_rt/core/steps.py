@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.speakers import Voice
 
@@ -55,7 +58,8 @@ class Closed:
         rest: the part of it after the last `Grown`; empty where that was all of it.
         again: it ends before the end of the last `Grown`, and `rest` is all of it.
         last_speech: sample after its last window of speech.
-        speech_windows: how many of its windows were speech.
+        voiced: bool (n,), which of its windows were speech.
+        speech_windows: how many of them.
         mean_speech: mean speech probability of those.
         split: whether it was cut because it grew too long.
         voice: what it sounded like, where voices count.
@@ -64,6 +68,7 @@ class Closed:
     sound: AudioChunk
     rest: AudioChunk
     last_speech: int
+    voiced: NDArray[np.bool_]
     speech_windows: int
     mean_speech: float
     split: bool

@@ -13,6 +13,7 @@ from magtkd_rt import wire
 from magtkd_rt.core.conversation import speaker_name
 from magtkd_rt.core.jobs import Fused, Transcribed
 from magtkd_rt.core.media import SAMPLE_RATE, seconds
+from magtkd_rt.core.plausibility import Clarity
 
 MODALITIES: tuple[wire.ModalityName, ...] = ("text", "audio", "video")
 """Order of features and contributions in `Fuse` and `Fused`."""
@@ -59,7 +60,7 @@ class Evidence:
 
 @dataclass(slots=True, eq=False)
 class Utterance:
-    """What is known so far. Times are samples; those up to `weak` are set when it closes."""
+    """What is known so far. Times are samples; those up to `voiced` are set when it closes."""
 
     id: str
     speaker: int | None
@@ -79,8 +80,10 @@ class Utterance:
     speaker_name: str | None = None
     """Of somebody enrolled."""
     overlapped: bool = False
-    weak: bool = False
-    """So little speech that only words can show that it was speech at all."""
+    clarity: Clarity = "clear"
+    """How clearly its sound is speech; how much its words must bear out."""
+    voiced: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Which of its windows of sound were speech."""
 
     transcribing: bool = False
     """A transcriber's stream is open for it."""

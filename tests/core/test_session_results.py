@@ -19,10 +19,14 @@ from magtkd_rt.core.jobs import (
     Transcribe,
     Transcribed,
     Turn,
+    Word,
 )
 from magtkd_rt.core.media import WINDOW, seconds
 
 SAID = ((30, 0.9), (20, 0.0))
+
+SENTENCE = "yes I have said so all along"
+"""As many words as a person says in four seconds."""
 
 Reply = Callable[[Job], JobResult]
 
@@ -167,7 +171,7 @@ def test_a_voice_without_words_still_has_an_expression(
 @pytest.mark.parametrize("faint", [((10, 0.9), (30, 0.0)), ((40, 0.9), (80, 0.4), (30, 0.0))])
 @pytest.mark.parametrize(
     ("text", "confidence", "reason"),
-    [("", 0.9, "no_speech"), ("the", 0.1, "hallucination"), ("yes", 0.9, None)],
+    [("", 0.9, "no_speech"), ("the", 0.1, "hallucination"), (SENTENCE, 0.9, None)],
 )
 def test_faint_sound_needs_words_to_count_as_speech(
     desk: Any,
@@ -183,6 +187,51 @@ def test_faint_sound_needs_words_to_count_as_speech(
     assert [e.reason for e in one.of(wire.UtteranceDropped)] == ([reason] if reason else [])
     assert len(one.of(wire.Emotion)) == (0 if reason else 1)
     one.check_rules()
+
+
+@pytest.mark.parametrize(
+    ("probability", "doubt", "reason"),
+    [
+        (0.7, "repetition", "hallucination"),
+        (0.7, "no_speech", "no_speech"),
+        (0.9, "repetition", None),
+        (0.9, "no_speech", None),
+    ],
+)
+def test_made_up_words_end_an_utterance_only_where_its_sound_is_not_clear(
+    desk: Any, make_track: Any, reply: Any, probability: float, doubt: Any, reason: str | None
+) -> None:
+    def make(job: Job) -> JobResult:
+        result: JobResult = reply(job)
+        if not isinstance(job, Transcribe):
+            return result
+        said = Transcribed("", (), 0.0, language="en", final=job.last, doubt=doubt)
+        return JobResult(job.job_id, said)
+
+    one = desk(reply=make)
+    one.hear(make_track((30, probability), (30, 0.0)))
+    assert [e.reason for e in one.of(wire.UtteranceDropped)] == ([reason] if reason else [])
+    for event in one.of(wire.Emotion):
+        assert event.modalities["text"] == wire.Modality(present=False, reason="no_words")
+        assert event.modalities["audio"].present
+    assert len(one.of(wire.Emotion)) == (0 if reason else 1)
+    one.check_rules()
+
+
+def test_words_outside_of_speech_are_not_shown(desk: Any, make_track: Any, reply: Any) -> None:
+    late = Word("thanks", 1000 * WINDOW, 1010 * WINDOW, 0.9)
+
+    def make(job: Job) -> JobResult:
+        result: JobResult = reply(job)
+        if not isinstance(job, Transcribe) or not job.last:
+            return result
+        return JobResult(job.job_id, Transcribed("thanks", (late,), 0.9, "en", final=True))
+
+    one = desk(reply=make)
+    one.hear(make_track(*SAID))
+    assert one.of(wire.Transcript)[-1].text == ""
+    (event,) = one.of(wire.Emotion)
+    assert event.modalities["text"] == wire.Modality(present=False, reason="no_words")
 
 
 def test_without_a_transcriber_voice_and_face_speak(desk: Any, make_track: Any) -> None:

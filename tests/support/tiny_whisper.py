@@ -6,7 +6,17 @@ import json
 import warnings
 from pathlib import Path
 
+import pytest
+
 _LANGUAGES = ("en", "de")
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A converted Whisper with random weights."""
+    for module in ("torch", "transformers", "ctranslate2", "faster_whisper"):
+        pytest.importorskip(module)
+    return build_tiny_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 def build_tiny_whisper(folder: Path) -> Path:
