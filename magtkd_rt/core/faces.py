@@ -169,8 +169,8 @@ class _Heard:
 def _middles(times_ns: list[int]) -> NDArray[np.int64]:
     """The middle of each picture's movement, which began with the picture before."""
     times = np.array(times_ns, np.int64)
-    gaps = np.diff(times, prepend=times[0])
-    return times - gaps // 2
+    middles: NDArray[np.int64] = times - np.diff(times, prepend=times[0]) // 2
+    return middles
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
