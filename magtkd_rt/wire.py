@@ -119,6 +119,19 @@ class Modality(_Message):
     """Why it is absent; null if present. `overload`: it was left out for lack of time."""
 
 
+class Face(_Message):
+    """The face that an utterance was judged by: of several the one whose mouth moved with it."""
+
+    box: tuple[float, float, float, float]
+    """Where it was last: x, y, width, height as shares of the picture; may stick out of it."""
+    confidence: Probability
+    """How sure the detector is that it is a face, not whose; 1 where it cannot tell."""
+    seen: Probability
+    """Share of the utterance's pictures that show it."""
+    others: Annotated[int, Field(ge=0)] = 0
+    """Further faces beside it in those pictures, as a rule."""
+
+
 class Latency(_Message):
     """Where the time of an emotion went, in milliseconds."""
 
@@ -156,6 +169,8 @@ class Emotion(_Event):
     latency: Latency
     overlapped: bool = False
     """Somebody else was heard to speak at the same time, on another channel."""
+    face: Face | None = None
+    """Null where no face was seen."""
 
 
 class UtteranceDropped(_Event):

@@ -1,4 +1,4 @@
-"""Puts media of several sources in one order: windows of all channels, faces beside speech."""
+"""Puts the sound of several channels in one order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.core.media import WINDOW, HeardSound, SeenFace, samples_to_ns
+from magtkd_rt.core.media import WINDOW, HeardSound
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,54 +93,3 @@ class WindowMerge:
     def _first(self) -> HeardWindow | None:
         heads = [queue[0] for queue in self._waiting.values() if queue]
         return min(heads, key=lambda window: (window.start, window.channel), default=None)
-
-
-class FaceTrack:
-    """The faces seen lately, kept for utterances that are not over yet.
-
-    Args:
-        capacity: faces kept at most; the oldest gives way.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._faces: deque[SeenFace] = deque(maxlen=capacity)
-
-    def __len__(self) -> int:
-        return len(self._faces)
-
-    def add(self, face: SeenFace) -> bool:
-        """Keep a face, if one was seen; returns whether an older one had to give way."""
-        if face.crop is None:
-            return False
-        full = len(self._faces) == self._faces.maxlen
-        self._faces.append(face)
-        return full
-
-    def forget_before(self, sample: int) -> None:
-        """No utterance needs faces before this sample any more."""
-        limit = samples_to_ns(sample)
-        while self._faces and self._faces[0].time_ns < limit:
-            self._faces.popleft()
-
-    def choose(self, start: int, end: int, count: int) -> NDArray[np.uint8] | None:
-        """At most `count` faces spread evenly over those of samples `start` to `end`.
-
-        Returns:
-            uint8 (n, 48, 48) in order of time, 1 <= n <= count, or None if no face was seen.
-        """
-        first, after = samples_to_ns(start), samples_to_ns(end)
-        seen = [face for face in self._faces if first <= face.time_ns < after]
-        seen.sort(key=lambda face: face.time_ns)
-        crops = [seen[n].crop for n in spread(len(seen), count)]
-        return np.stack([crop for crop in crops if crop is not None]) if crops else None
-
-
-def spread(available: int, count: int) -> list[int]:
-    """`count` of the numbers below `available`: the middles of equal parts; all if there are few.
-
-    >>> spread(16, 4)
-    [2, 6, 10, 14]
-    """
-    if available <= count:
-        return list(range(available))
-    return [(2 * n + 1) * available // (2 * count) for n in range(count)]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from magtkd_rt import wire
 from magtkd_rt.core.config import SessionConfig
+from magtkd_rt.core.faces import ChosenFaces
 from magtkd_rt.core.jobs import (
     EncodeAudio,
     Encoded,
@@ -25,8 +25,8 @@ from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.requests import Asked, Requests
 from magtkd_rt.core.utterance import MODALITIES, AbsenceReason, Evidence, Utterance
 
-Faces = NDArray[np.uint8] | None
-"""Those seen in an utterance, uint8 (n, 48, 48)."""
+Faces = ChosenFaces | None
+"""Those of an utterance's speaker, as far as can be told; None where none was seen."""
 
 _NOT_KNOWN: dict[wire.ModalityName, AbsenceReason] = {
     "text": "no_words",
@@ -78,8 +78,8 @@ class Encoding:
         ahead = utterance.draft
         if ahead is None or not ahead.paused or ahead.end != sound.end:
             return self.senses(utterance, sound, faces, draft=False)
-        if not _same(ahead.faces, faces):
-            ahead.faces = faces
+        same, ahead.faces = _same(ahead.faces, faces), faces
+        if not same:
             ahead.awaited.discard("video")
             ahead.features.pop("video", None)
             ahead.absent.pop("video", None)
@@ -127,7 +127,8 @@ class Encoding:
     def _faces(self, utterance: Utterance, evidence: Evidence, *, draft: bool) -> None:
         missing: AbsenceReason | None = "no_face" if evidence.faces is None else None
         if self._counts("video", evidence, missing) and evidence.faces is not None:
-            job = EncodeVideo(self._requests.new_id(), utterance.id, evidence.faces, draft=draft)
+            crops = evidence.faces.crops
+            job = EncodeVideo(self._requests.new_id(), utterance.id, crops, draft=draft)
             self._ask(job, utterance, evidence, "video")
 
     def _counts(
@@ -153,4 +154,4 @@ class Encoding:
 def _same(one: Faces, other: Faces) -> bool:
     if one is None or other is None:
         return one is other
-    return np.array_equal(one, other)
+    return np.array_equal(one.crops, other.crops)

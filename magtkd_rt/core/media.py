@@ -91,21 +91,36 @@ class HeardSound:
     voices: tuple[VoicePrint, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SeenFace:
-    """What one picture showed: the followed face, or none.
+Box = tuple[float, float, float, float]
+"""x, y, width, height as shares of the picture; may stick out of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One face in one picture.
 
     Attributes:
-        time_ns: when the picture was taken.
-        crop: uint8 (48, 48), grey, or None where no face was seen.
-        box: x, y, width, height as shares of the picture, or None.
-        score: the detector's confidence, 0 without a face.
+        track: which face it is, the same number in all its pictures and no other face's.
+        crop: uint8 (48, 48), grey.
+        box: where it is.
+        score: the detector's confidence, 0 to 1.
+        movement: how much its mouth moved since the picture before, beyond the rest of the face;
+            0 or more, 0 also where that is not known.
     """
 
+    track: int
+    crop: NDArray[np.uint8]
+    box: Box
+    score: float
+    movement: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenFaces:
+    """What one picture, taken at `time_ns`, showed: its faces, in no order of meaning."""
+
     time_ns: int
-    crop: NDArray[np.uint8] | None
-    box: tuple[float, float, float, float] | None = None
-    score: float = 0.0
+    faces: tuple[Face, ...] = ()
 
 
 def seconds(samples: int) -> float:

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from magtkd_rt import wire
-from magtkd_rt.core.alignment import FaceTrack, HeardWindow, WindowMerge
+from magtkd_rt.core.alignment import HeardWindow, WindowMerge
 from magtkd_rt.core.channel import Channel
 from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.encoding import Limits
+from magtkd_rt.core.faces import ChosenFaces, FaceMemory
 from magtkd_rt.core.jobs import JobResult
-from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, SeenFace
+from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, SeenFaces
 from magtkd_rt.core.outbox import Outbox, Output
 from magtkd_rt.core.recognition import Recognition
 from magtkd_rt.core.segmenter import Segmenter
@@ -63,7 +63,7 @@ class Session:
         self._merge = WindowMerge(config.channels, config.channel_patience * WINDOW)
         self._speakers = Speakers(config.speakers, config.enrolled) if config.voices else None
         self._channels = {number: self._channel(number) for number in range(config.channels)}
-        self._faces = FaceTrack(config.max_faces_kept)
+        self._faces = FaceMemory(config.max_faces_kept)
         self._recognition = Recognition(config, self._out, self._totals, self._speakers)
 
     @property
@@ -122,13 +122,13 @@ class Session:
             self._hear_window(window)
         return self._out.drain()
 
-    def see(self, face: SeenFace) -> Output:
+    def see(self, picture: SeenFaces) -> Output:
         """Take what one picture showed."""
         self._check_running()
-        self._out.reach(face.time_ns * SAMPLE_RATE // NANOSECONDS)
+        self._out.reach(picture.time_ns * SAMPLE_RATE // NANOSECONDS)
         self._totals["pictures_seen"] += 1
-        self._totals["faces_seen"] += face.crop is not None
-        self._totals["faces_overflowed"] += self._faces.add(face)
+        self._totals["faces_seen"] += bool(picture.faces)
+        self._totals["faces_overflowed"] += self._faces.see(picture)
         return self._out.drain()
 
     def complete(self, result: JobResult) -> Output:
@@ -196,6 +196,7 @@ class Session:
     def _hear_window(self, window: HeardWindow) -> None:
         channel = self._channels[window.channel]
         self._out.reach(window.start + WINDOW)
+        self._faces.hear(window)
         self._take(channel.silence_until(window.start))
         self._take(channel.push(window.samples, window.speech, window.voice))
         # A channel that has been silent for longer than an utterance keeps no faces.
@@ -214,12 +215,12 @@ class Session:
                     most = self._config.max_faces if step.paused else self._config.draft_faces
                     self._recognition.look(step, self._faces_in(step.sound, most))
                 case Closed():
-                    self._recognition.close(
-                        step, self._faces_in(step.sound, self._config.max_faces)
-                    )
+                    face = self._faces_in(step.sound, self._config.max_faces)
+                    self._faces.remember(step.sound.channel, face)
+                    self._recognition.close(step, face)
 
-    def _faces_in(self, sound: AudioChunk, most: int) -> NDArray[np.uint8] | None:
-        return self._faces.choose(sound.start, sound.end, most)
+    def _faces_in(self, sound: AudioChunk, most: int) -> ChosenFaces | None:
+        return self._faces.choose(sound.channel, sound.start, sound.end, most)
 
     def _check_running(self) -> None:
         if self._phase == "new":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from magtkd_rt import wire
 from magtkd_rt.core.conversation import speaker_name
+from magtkd_rt.core.faces import ChosenFaces
 from magtkd_rt.core.jobs import Fused, Transcribed
 from magtkd_rt.core.media import SAMPLE_RATE, seconds
 from magtkd_rt.core.plausibility import Clarity
@@ -31,7 +32,7 @@ class Evidence:
     Attributes:
         end: sample after the last one that counts.
         sound: float32 (n,), from the utterance's start to `end`.
-        faces: those seen in it, uint8 (n, 48, 48), or None.
+        faces: those of its speaker, None where none was seen.
         paused: nothing was said at the end: it may be the whole utterance.
         awaited: modalities that are being encoded.
         jobs: the newest job of each of those.
@@ -42,7 +43,7 @@ class Evidence:
 
     end: int
     sound: NDArray[np.float32]
-    faces: NDArray[np.uint8] | None
+    faces: ChosenFaces | None
     paused: bool = False
     awaited: set[wire.ModalityName] = field(default_factory=set)
     jobs: dict[wire.ModalityName, int] = field(default_factory=dict)
@@ -183,6 +184,7 @@ def emotion_event(
         text=said.text if said is not None else utterance.shown_text,
         latency=_latency(utterance, evidence, fusion_ns),
         overlapped=utterance.overlapped,
+        face=_face(evidence.faces),
     )
 
 
@@ -215,6 +217,18 @@ def _modality(
         return wire.Modality(present=False, reason=evidence.absent[name])
     rounded = None if contribution is None else round(float(contribution), 6)
     return wire.Modality(present=True, contribution=rounded)
+
+
+def _face(chosen: ChosenFaces | None) -> wire.Face | None:
+    if chosen is None:
+        return None
+    x, y, width, height = (round(side, 4) for side in chosen.box)
+    return wire.Face(
+        box=(x, y, width, height),
+        confidence=_probability(chosen.score),
+        seen=_probability(chosen.seen),
+        others=chosen.others,
+    )
 
 
 def _latency(utterance: Utterance, evidence: Evidence, fusion_ns: int) -> wire.Latency:

@@ -1,4 +1,4 @@
-"""Find the face in a picture and cut it out the way the video student was trained.
+"""Find the faces in a picture and cut them out the way the video student was trained.
 
 `crop_face` is the one place where a face becomes model input: training and runtime share it.
 """
@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.core.media import SeenFace, VideoFrame
+from magtkd_rt.core.media import Box, Face, SeenFaces, VideoFrame
 from magtkd_rt.errors import InputError
+from magtkd_rt.features.following import Followed, Follower
+from magtkd_rt.features.mouth import mouth_movement
 from magtkd_rt.features.yunet import OnnxErrors, cache_dir, fetch_yunet, freeze_shapes
 
 __all__ = [
     "CROP_SIDE",
-    "Box",
     "FaceDetector",
     "FaceFinder",
     "HaarCascade",
@@ -38,15 +39,14 @@ DETECTION_SIDE: Final = 320
 _CASCADE_SIDE = 160
 """The cascade's time grows with the picture, and it found the same faces at this size."""
 
-Box = tuple[float, float, float, float]
-"""x, y, width, height as shares of the picture."""
-
-_FOLLOW_OVERLAP = 0.3
-_FOLLOW_BONUS = 2.0
-"""A face that overlaps the last one counts as this much larger: do not jump between people."""
+_SAME_FACE_OVERLAP = 0.3
+"""Of a face that the cascade saw in the last picture with itself."""
 
 _LOOK_AGAIN_NS = 150_000_000
 """A face is where it was found for so long; looking for it is what costs."""
+
+_MOVES_WITHIN_NS = 500_000_000
+"""Pictures further apart say nothing of how a mouth moves."""
 
 _NOT_YUNET: Final[tuple[type[Exception], ...]] = (cv2.error, *OnnxErrors)
 
@@ -103,7 +103,7 @@ def crop_face(image_rgb: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
 
 class FaceFinder:
-    """Follows one face through the pictures of a session.
+    """Follows the faces through the pictures of a session.
 
     Args:
         detector: finds the faces; the best available one unless given.
@@ -114,31 +114,40 @@ class FaceFinder:
         # made a picture take 30 times as long.
         cv2.setNumThreads(1)
         self.detector = detector or best_detector()
-        self._last: Box | None = None
-        self._score = 0.0
+        self._follower = Follower()
+        self._followed: list[Followed] = []
         self._looked_ns = 0
+        self._before: VideoFrame | None = None
+        self._faces_before: dict[int, Face] = {}  # by track
 
-    def find(self, frame: VideoFrame) -> SeenFace:
-        """Find the face that was followed so far, else the largest and surest one.
+    def find(self, frame: VideoFrame) -> SeenFaces:
+        """Find the faces, those that were there before under their old numbers.
 
         A face that was found a moment ago is taken to be at the same place still.
         """
-        if self._last is None or not 0 <= frame.time_ns - self._looked_ns < _LOOK_AGAIN_NS:
-            self._look(frame)
-        if self._last is None:
-            return SeenFace(frame.time_ns, None)
-        crop = crop_face(frame.image, self._last)
-        return SeenFace(frame.time_ns, crop, self._last, self._score)
+        if not self._followed or not 0 <= frame.time_ns - self._looked_ns < _LOOK_AGAIN_NS:
+            self._looked_ns = frame.time_ns
+            found = self.detector.detect(_small(frame.image, DETECTION_SIDE))
+            self._followed = self._follower.follow(found, frame.time_ns)
+        faces = tuple(self._cut_out(frame, face) for face in self._followed)
+        self._before = frame
+        self._faces_before = {face.track: face for face in faces}
+        return SeenFaces(frame.time_ns, faces)
 
-    def _look(self, frame: VideoFrame) -> None:
-        self._looked_ns = frame.time_ns
-        faces = self.detector.detect(_small(frame.image, DETECTION_SIDE))
-        self._last, self._score = max(faces, key=self._weight) if faces else (None, 0.0)
+    def _cut_out(self, frame: VideoFrame, face: Followed) -> Face:
+        crop = crop_face(frame.image, face.box)
+        before = self._crop_before(frame, face)
+        movement = 0.0 if before is None else mouth_movement(before, crop)
+        return Face(face.track, crop, face.box, face.score, movement)
 
-    def _weight(self, face: tuple[Box, float]) -> float:
-        box, score = face
-        followed = self._last is not None and _overlap(box, self._last) > _FOLLOW_OVERLAP
-        return box[2] * box[3] * score * (_FOLLOW_BONUS if followed else 1.0)
+    def _crop_before(self, frame: VideoFrame, face: Followed) -> NDArray[np.uint8] | None:
+        """The same part of the picture before, if it showed this face: boxes jump, faces do not."""
+        before, seen = self._before, self._faces_before.get(face.track)
+        if before is None or seen is None or before.image.shape != frame.image.shape:
+            return None
+        if not 0 < frame.time_ns - before.time_ns <= _MOVES_WITHIN_NS:
+            return None
+        return seen.crop if seen.box == face.box else crop_face(before.image, face.box)
 
 
 class YuNet:
@@ -200,7 +209,7 @@ class HaarCascade:
         for x, y, w, h in self._faces.detectMultiScale(grey, 1.15, 5, minSize=(side, side)):
             box = _shares((x, y, w, h), width, height)
             # A face that was there already may close its eyes.
-            known = any(_overlap(box, seen) > _FOLLOW_OVERLAP for seen in self._seen)
+            known = any(_overlap(box, seen) > _SAME_FACE_OVERLAP for seen in self._seen)
             if known or self._has_eyes(grey[y : y + h * 6 // 10, x : x + w]):
                 faces.append(box)
         self._seen = faces

@@ -22,7 +22,7 @@ from magtkd_rt import wire
 from magtkd_rt.core import Output, Session, SessionConfig, SessionInfo
 from magtkd_rt.core.encoding import Limits
 from magtkd_rt.core.jobs import JobResult
-from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, AudioChunk, HeardSound, SeenFace
+from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, AudioChunk, HeardSound, SeenFaces
 from magtkd_rt.errors import MagtkdError
 from magtkd_rt.runtime.arrivals import Arrivals
 from magtkd_rt.runtime.executor import Executor
@@ -198,10 +198,10 @@ class LiveSession:
         match perceived.percept:
             case HeardSound() as sound:
                 self._act(self._session.hear(sound))
-            case SeenFace() as face:
-                self._act(self._session.see(face))
+            case SeenFaces() as picture:
+                self._act(self._session.see(picture))
                 # Sound of this time has come, but for a chunk that may be on its way.
-                now = face.time_ns * SAMPLE_RATE // NANOSECONDS - self._longest_chunk
+                now = picture.time_ns * SAMPLE_RATE // NANOSECONDS - self._longest_chunk
                 self._act(self._session.tick(max(0, now)))
 
     async def _tell_regularly(self) -> None:

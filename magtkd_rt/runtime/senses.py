@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from magtkd_rt.core.media import AudioChunk, HeardSound, SeenFace, VideoFrame
+from magtkd_rt.core.media import AudioChunk, HeardSound, SeenFaces, VideoFrame
 from magtkd_rt.runtime.lane import one_line
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.sources.base import Media
 
-Percept = HeardSound | SeenFace
+Percept = HeardSound | SeenFaces
 """What the core takes."""
 
 
@@ -28,8 +28,8 @@ class HearsSpeech(Protocol):
 class FindsFaces(Protocol):
     """What is needed of a face finder."""
 
-    def find(self, frame: VideoFrame) -> SeenFace:
-        """Look for the followed face."""
+    def find(self, frame: VideoFrame) -> SeenFaces:
+        """Look for the faces."""
         ...
 
 
@@ -83,14 +83,14 @@ class Senses:
         with self._meter.measure("faces"):
             return self._find(self._faces, item)
 
-    def _find(self, finder: FindsFaces, frame: VideoFrame) -> SeenFace:
+    def _find(self, finder: FindsFaces, frame: VideoFrame) -> SeenFaces:
         try:
             return finder.find(frame)
         except Exception as error:  # OpenCV's errors share no narrower class
             if not self._no_face_told:
                 self._no_face_told = True
                 self.problems.append(f"no face was looked for in a picture: {one_line(error)}")
-            return SeenFace(frame.time_ns, None)
+            return SeenFaces(frame.time_ns)
 
     def _listen(self, heard: HeardSound) -> HeardSound:
         if self._voices is None:

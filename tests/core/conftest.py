@@ -24,7 +24,7 @@ from magtkd_rt.core.jobs import (
     Transcribe,
     Transcribed,
 )
-from magtkd_rt.core.media import WINDOW, HeardSound, SeenFace, samples_to_ns
+from magtkd_rt.core.media import WINDOW, Face, HeardSound, SeenFaces, samples_to_ns
 
 LABELS = ("neutral", "joy", "anger")
 INFO = SessionInfo(
@@ -120,8 +120,8 @@ class Desk:
     def see_faces(self, windows: int) -> None:
         """Hand in a face every third window."""
         for n in range(0, windows, 3):
-            crop = np.zeros((48, 48), np.uint8)
-            self.take(self.session.see(SeenFace(samples_to_ns(n * WINDOW), crop)))
+            face = Face(0, np.zeros((48, 48), np.uint8), (0.25, 0.25, 0.5, 0.5), 0.9)
+            self.take(self.session.see(SeenFaces(samples_to_ns(n * WINDOW), (face,))))
 
     def answer_all(self, rng: random.Random | None = None) -> None:
         """Answer what waits, in order or in a random one, until nothing waits."""

@@ -1,21 +1,14 @@
-"""Windows of several channels in one order; faces beside speech."""
+"""Windows of several channels in one order."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magtkd_rt.core.alignment import FaceTrack, WindowMerge, spread
-from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, SeenFace, samples_to_ns
-
-SECOND = 1_000_000_000
-
-
-def face(time_ns: int, value: int = 0) -> SeenFace:
-    return SeenFace(time_ns, np.full((48, 48), value, np.uint8), (0.1, 0.1, 0.2, 0.2), 0.9)
+from magtkd_rt.core.alignment import WindowMerge
+from magtkd_rt.core.media import WINDOW
 
 
 def drained(merge: WindowMerge) -> list[tuple[int, int]]:
@@ -64,48 +57,3 @@ def test_the_order_does_not_depend_on_who_came_first(
             reached[channel] = after
         out += drained(merge)
     assert out == [(n, channel) for n in range(40) for channel in (0, 1)]
-
-
-@given(st.integers(0, 500), st.integers(1, 40))
-def test_faces_are_spread_evenly(available: int, count: int) -> None:
-    chosen = spread(available, count)
-    assert len(chosen) == min(available, count)
-    assert chosen == sorted(set(chosen))
-    assert all(0 <= n < available for n in chosen)
-    gaps = np.diff(chosen)
-    assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
-    if chosen:
-        assert abs(chosen[0] - (available - 1 - chosen[-1])) <= 1
-
-
-def test_faces_are_those_of_the_utterance() -> None:
-    track = FaceTrack(100)
-    for n in range(30):
-        track.add(face(n * SECOND // 10, n))
-    chosen = track.choose(SAMPLE_RATE, 2 * SAMPLE_RATE, 4)
-    assert chosen is not None
-    assert chosen.shape == (4, 48, 48)
-    assert chosen.dtype == np.uint8
-    assert chosen[:, 0, 0].tolist() == [11, 13, 16, 18]
-    few = track.choose(SAMPLE_RATE, SAMPLE_RATE + 4800, 4)
-    assert few is not None
-    assert few[:, 0, 0].tolist() == [10, 11, 12]
-    assert track.choose(10 * SAMPLE_RATE, 11 * SAMPLE_RATE, 4) is None
-
-
-def test_pictures_without_a_face_are_not_chosen() -> None:
-    track = FaceTrack(100)
-    for n in range(10):
-        track.add(face(n * SECOND // 10, n) if n % 2 else SeenFace(n * SECOND // 10, None))
-    chosen = track.choose(0, SAMPLE_RATE, 8)
-    assert chosen is not None
-    assert chosen[:, 0, 0].tolist() == [1, 3, 5, 7, 9]
-
-
-def test_faces_are_forgotten_and_bounded() -> None:
-    track = FaceTrack(10)
-    assert [track.add(face(n)) for n in range(12)] == [False] * 10 + [True] * 2
-    assert len(track) == 10
-    track.add(face(samples_to_ns(WINDOW)))
-    track.forget_before(WINDOW)
-    assert len(track) == 1

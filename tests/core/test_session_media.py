@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import magtkd_rt.core
 from magtkd_rt import wire
 from magtkd_rt.core.jobs import EncodeAudio, EncodeVideo, Fuse, Transcribe
-from magtkd_rt.core.media import WINDOW, HeardSound, SeenFace, samples_to_ns, seconds
+from magtkd_rt.core.media import WINDOW, Face, HeardSound, SeenFaces, samples_to_ns, seconds
 
 TALK = ((10, 0.0), (40, 0.9), (30, 0.0), (9, 0.95), (25, 0.1), (330, 0.8), (20, 0.0), (30, 0.6))
 OTHER = ((25, 0.0), (60, 0.9), (30, 0.0), (80, 0.9), (40, 0.0), (90, 0.7), (169, 0.0))
@@ -29,8 +29,9 @@ def at(window: int) -> float:
     return seconds(window * WINDOW)
 
 
-def face(window: int, value: int = 0) -> SeenFace:
-    return SeenFace(samples_to_ns(window * WINDOW), np.full((48, 48), value, np.uint8))
+def face(window: int, value: int = 0) -> SeenFaces:
+    one = Face(0, np.full((48, 48), value, np.uint8), (0.25, 0.25, 0.5, 0.5), 0.9)
+    return SeenFaces(samples_to_ns(window * WINDOW), (one,))
 
 
 def in_chunks(desk: Any, sound: HeardSound, sizes: list[int], piece: Any) -> None:
@@ -220,15 +221,15 @@ def test_faces_of_the_utterance_are_encoded(desk: Any, make_track: Any, piece: A
     one = desk(max_faces=4)
     for n in range(0, len(sound.speech), 2):
         # The face is there for the first utterance (windows 35 to 105) only.
-        one.take(
-            one.session.see(face(n, n) if n < 120 else SeenFace(samples_to_ns(n * WINDOW), None))
-        )
+        one.take(one.session.see(face(n, n) if n < 120 else SeenFaces(samples_to_ns(n * WINDOW))))
         one.hear(piece(sound, n, n + 2))
     (job,) = one.of(EncodeVideo)
     assert job.faces[:, 0, 0].tolist() == [44, 62, 78, 96]
     first, second = one.of(wire.Emotion)
     assert first.modalities["video"] == wire.Modality(present=True, contribution=0.125)
     assert second.modalities["video"] == wire.Modality(present=False, reason="no_face")
+    assert first.face == wire.Face(box=(0.25, 0.25, 0.5, 0.5), confidence=0.9, seen=1, others=0)
+    assert second.face is None
     assert one.session.totals["faces_seen"] == 60
 
 

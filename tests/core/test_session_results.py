@@ -85,6 +85,7 @@ def test_an_utterance_from_its_first_sound_to_its_result(desk: Any, make_track: 
         latency=wire.Latency(
             endpoint_ms=512, asr_ms=2, encode_ms=6, fusion_ms=2, total_ms=512 + 2 + 6 + 2
         ),
+        face=wire.Face(box=(0.25, 0.25, 0.5, 0.5), confidence=0.9, seen=1, others=0),
     )
 
 

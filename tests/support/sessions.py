@@ -6,7 +6,15 @@ import numpy as np
 
 from magtkd_rt import wire
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
-from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, SeenFace, VideoFrame
+from magtkd_rt.core.media import (
+    SAMPLE_RATE,
+    WINDOW,
+    AudioChunk,
+    Face,
+    HeardSound,
+    SeenFaces,
+    VideoFrame,
+)
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.lane import Work
 from magtkd_rt.runtime.live import Setup
@@ -29,10 +37,11 @@ class LoudIsSpeech:
 class BrightIsFace:
     """A face finder: a bright picture is a face."""
 
-    def find(self, frame: VideoFrame) -> SeenFace:
+    def find(self, frame: VideoFrame) -> SeenFaces:
         if frame.image.mean() < 128:
-            return SeenFace(frame.time_ns, None)
-        return SeenFace(frame.time_ns, frame.image[:48, :48, 0], (0, 0, 1, 1), 1.0)
+            return SeenFaces(frame.time_ns)
+        crop = frame.image[:48, :48, 0]
+        return SeenFaces(frame.time_ns, (Face(0, crop, (0, 0, 1, 1), 1.0),))
 
 
 def sound_of(pattern: str, *, channel: int = 0, seconds: float = 0.5) -> list[AudioChunk]:
