@@ -47,7 +47,8 @@ def free_port() -> int:
 
 async def watched(config: LiveConfig) -> list[wire.Event]:
     """Run magtkd-live's session in this loop and watch it over its websocket."""
-    running = asyncio.create_task(live(config))
+    assert config.input is not None
+    running = asyncio.create_task(live(config, open_recording(config, config.input)))
     events: list[wire.Event] = []
     url = f"127.0.0.1:{config.port}"
     while True:

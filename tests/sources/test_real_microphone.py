@@ -149,7 +149,7 @@ def test_a_sound_system_that_dies_and_returns(
         return [event.get("code", event["type"]) for event in map(json.loads, lines)]
 
     live = subprocess.Popen(
-        [*LIVE, "--no-camera", "--no-view", "--no-server", "--asr", "none",
+        [*LIVE, "--yes", "--no-camera", "--no-view", "--no-server", "--asr", "none",
          "--bundle", str(tiny_bundle.directory), "--jsonl", str(journal)],
         env=pulse.env, stdout=subprocess.DEVNULL,
     )  # fmt: skip
