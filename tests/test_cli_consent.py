@@ -33,7 +33,8 @@ DESK = MicrophoneInfo(2, "Desk microphone", 1, SAMPLE_RATE, default=True)
 QUIET = ["--no-camera", "--no-view", "--no-server", "--asr=none"]
 
 ON_FAKES = """
-import sys
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C there is an interrupt here
 from magtkd_rt.runtime import assembly
 from magtkd_rt.sources.fakes import FakeAudio
 from magtkd_rt.sources.portaudio import MicrophoneInfo
@@ -144,7 +145,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-c", ON_FAKES, *map(str, options)],
             stdin=theirs, stdout=theirs, stderr=theirs,
-            preexec_fn=_own_terminal, env={**os.environ, "COLUMNS": "400"},
+            start_new_session=True, env={**os.environ, "COLUMNS": "400"},
         )  # fmt: skip
         os.close(theirs)
         self.shown = ""
@@ -167,14 +168,6 @@ class Terminal:
 
     def _read(self) -> None:
         self.shown += os.read(self._ours, 65536).decode(errors="replace")
-
-
-def _own_terminal() -> None:
-    import fcntl
-    import termios
-
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.mark.parametrize("answer", ["n\r", "no\r", "\x03", "\x04"])
@@ -228,7 +221,7 @@ def test_what_is_being_said_at_ctrl_c_gets_its_result(
         time.sleep(0.05)
         return random.integers(0, 255, (120, 160, 3), np.uint8)
 
-    monkeypatch.setattr(camera, "open_video", lambda where: FakeCapture(picture))
+    monkeypatch.setattr(camera, "open_video", lambda _: FakeCapture(picture))
     journal = tmp_path / "events.jsonl"
     said = speech(shared)
 

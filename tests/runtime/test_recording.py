@@ -96,7 +96,8 @@ def test_a_lost_channel_is_silence_in_its_place(tmp_path: Path) -> None:
 
 def test_a_camera_that_gives_nothing_costs_no_sound(tmp_path: Path) -> None:
     chunks = [noise(start) for start in range(0, 5 * SAMPLE_RATE, WINDOW)]
-    for name, pictures in (("none", []), ("late", [picture(4.9, 480, 640)])):
+    late = {"none": list[Media](), "late": list[Media]([picture(4.9, 480, 640)])}
+    for name, pictures in late.items():
         with RecordingFile(tmp_path / f"{name}.mkv", channels=1, pictures=True) as file:
             for item in (*chunks, *pictures):
                 file.write(item)
@@ -128,7 +129,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_session_gets_everything_too(tmp_path: Path) -> None:
-    media = [noise(0), noise(WINDOW), picture(0.01)]
+    media: list[Media] = [noise(0), noise(WINDOW), picture(0.01)]
     source = MemorySource(media)
     with Recorder(tmp_path / "a.mkv", source.info, source.notices.append, may_wait=True) as kept:
         both = RecordedSource(source, kept)
