@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -33,14 +34,14 @@ DESK = MicrophoneInfo(2, "Desk microphone", 1, SAMPLE_RATE, default=True)
 QUIET = ["--no-camera", "--no-view", "--no-server", "--asr=none"]
 
 ON_FAKES = """
-import fcntl, termios
+import fcntl, os, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C there is an interrupt here
 from magtkd_rt.runtime import assembly
 from magtkd_rt.sources.fakes import FakeAudio
 from magtkd_rt.sources.portaudio import MicrophoneInfo
 class Tells(FakeAudio):
     def open(self, *arguments):
-        print("THE MICROPHONE IS OPEN", flush=True)
+        os.write(1, b"THE MICROPHONE IS OPEN")  # beside the view, which has taken print
         return super().open(*arguments)
 audio = Tells(MicrophoneInfo(2, "Desk microphone", 1, 16_000, default=True))
 assembly.PortAudio = lambda: audio
@@ -167,6 +168,8 @@ class Terminal:
         return self.process.wait(20)
 
     def _read(self) -> None:
+        ready, _, _ = select.select([self._ours], [], [], 30)
+        assert ready, f"it hangs after {self.shown!r}"
         self.shown += os.read(self._ours, 65536).decode(errors="replace")
 
 
