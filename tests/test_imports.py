@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "clients": set(),
     "view": {"clients"},
     "train": (LIVE - {"server"}) | {"models"},  # the runtime's own recogniser is what it measures
-    "cli": LIVE | {"config", "view", "clients", "train"},
+    "doctor": LIVE | {"config"},
+    "cli": LIVE | {"config", "view", "clients", "train", "doctor"},
 }
 """The order: core <- features <- bundle <- engines <- runtime <- server <- cli."""
 
