@@ -126,7 +126,8 @@ def _forbidden() -> str | None:
 
 def _row(table: Table, name: str, use: str, found: Path | None, place: Path) -> None:
     at_hand, size = ("no", "") if found is None else ("yes", _size(found))
-    table.add_row(name, use, at_hand, size, str(found or place))
+    where = str(found or place).replace(str(Path.home()), "~", 1)
+    table.add_row(name, use, at_hand, size, where)
 
 
 def _size(place: Path) -> str:
