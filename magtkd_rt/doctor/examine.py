@@ -5,22 +5,25 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from magtkd_rt.doctor.finding import Finding
+from magtkd_rt.doctor.finding import Finding, Level
 from magtkd_rt.errors import MagtkdError
 
 Check = Callable[[], Sequence[Finding]]
 
 SECONDS: Final = 30.0
 """How long all of them together may take."""
+OPTIONAL: Final = ("camera", "gpu", "permissions", "sound server", "faces")
+"""Checks without whose subject `magtkd-live` works all the same."""
 
 
 def examine(
     checks: Mapping[str, Check],
     *,
     seconds: float = SECONDS,
+    optional: Collection[str] = OPTIONAL,
     waiting: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Iterator[tuple[str, Sequence[Finding]]]:
     """Run every check on a thread of its own.
@@ -29,6 +32,7 @@ def examine(
         checks: by name. One that raises has found an error.
         seconds: after which a check that is not done has found an error: a driver hangs. Its
             thread is left behind.
+        optional: of these that is a warning.
         waiting: is told, whenever that changes, which are not done yet.
 
     Yields:
@@ -51,7 +55,8 @@ def examine(
         except queue.Empty:
             for name in left:
                 hung = f"no answer within {seconds:g} s"
-                yield name, [Finding(name, "error", hung, "unplug the device, or restart")]
+                level: Level = "warning" if name in optional else "error"
+                yield name, [Finding(name, level, hung, "unplug the device, or restart")]
             return
         left.remove(name)
         yield name, findings

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+)
 
 from magtkd_rt.features.network import fetch, offline
 
@@ -19,7 +24,13 @@ YUNET_URL: Final = (
     "models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
 )
 YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-OnnxErrors: Final[tuple[type[Exception], ...]] = (Fail, InvalidGraph, InvalidProtobuf, ValueError)
+OnnxErrors: Final[tuple[type[Exception], ...]] = (
+    Fail,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    ValueError,
+)
 """What onnxruntime raises for a file that holds no good graph."""
 
 _YUNET_BYTES = 232_589

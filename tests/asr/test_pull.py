@@ -182,7 +182,7 @@ def test_yunet_is_taken_only_with_the_pinned_hash(
 ) -> None:
     right, served = b"stands for the detector", {"content": b"something else"}
     monkeypatch.setattr(yunet, "YUNET_SHA256", hashlib.sha256(right).hexdigest())
-    monkeypatch.setattr(yunet, "fetch", lambda url, limit, within_s: served["content"])
+    monkeypatch.setattr(yunet, "fetch", lambda *_, **__: served["content"])
     ran = run_program("magtkd", "models", "pull", "yunet")
     assert ran.code == 2 and yunet.YUNET_URL in ran.err and str(tmp_path / "cache") in ran.err
     served["content"] = right
