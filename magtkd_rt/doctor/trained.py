@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from magtkd_rt.asr.select import select as select_asr
 from magtkd_rt.asr.weights import DEFAULT_WHISPER_MODEL, find_weights
 from magtkd_rt.asr.whisper import WhisperTranscriber
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import AsrChoice
+from magtkd_rt.core.media import SAMPLE_RATE, AudioChunk
 from magtkd_rt.doctor.finding import Finding
 from magtkd_rt.engines.select import select as select_engine
 from magtkd_rt.errors import MagtkdError
@@ -72,13 +76,16 @@ def _whisper(model: str, *, needed: bool) -> Finding:
 def _pocketsphinx(*, needed: bool) -> Finding:
     try:
         transcriber, _ = select_asr("pocketsphinx")
-        if transcriber is not None:
-            transcriber.close()
+        assert transcriber is not None
+        with closing(transcriber):
+            stream = transcriber.open("doctor")
+            stream.feed(AudioChunk(0, 0, np.zeros(SAMPLE_RATE, np.float32)))
+            stream.finish()
     except Exception as error:  # its extension module raises anything
         remedy = "pip install --force-reinstall pocketsphinx"
         said = " ".join(str(error).split())
         return Finding("pocketsphinx", "error" if needed else "warning", said, remedy)
-    return Finding("pocketsphinx", "ok", "its English model loads")
+    return Finding("pocketsphinx", "ok", "its English model loads and decodes")
 
 
 def check_faces() -> list[Finding]:

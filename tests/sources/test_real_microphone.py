@@ -174,7 +174,7 @@ def test_the_doctor_listens(pulse: Pulse, shared: Path) -> None:
     def examined() -> tuple[int, dict[str, dict[str, str]]]:
         done = subprocess.run(
             [*DOCTOR, "--asr=none", "--port=0"],
-            env=pulse.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+            env=pulse.env, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.stderr == ""
         return done.returncode, {one["name"]: one for one in json.loads(done.stdout)}
