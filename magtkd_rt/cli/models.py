@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from magtkd_rt.asr.select import unreachable
@@ -27,8 +29,6 @@ YUNET: Final = "yunet"
 PATIENCE_SECONDS: Final = 20.0
 """How long a name is waited for that a user has asked to fetch."""
 
-_PARTS = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
-"""What faster-whisper fetches of a repository."""
 _USUAL = ("tiny", "base", "small", "medium", "large-v3")
 
 
@@ -93,7 +93,7 @@ def _pull_whisper(name: str) -> Path:
         return found
     reason = _forbidden() or unreachable(PATIENCE_SECONDS)
     if reason is None:
-        reason = _download(REPOSITORIES.get(name, name))
+        reason = _download(name)
     found = find_weights(name)
     if found is None:
         folder = cache_folder(name)
@@ -106,17 +106,29 @@ def _pull_whisper(name: str) -> Path:
     return found
 
 
-def _download(repository: str) -> str | None:
-    """Fetch with the hub's own progress; returns why it failed."""
-    import huggingface_hub
+def _download(name: str) -> str | None:
+    """Fetch by faster-whisper, telling how much has come; returns why it failed."""
+    import faster_whisper
 
-    try:
-        huggingface_hub.snapshot_download(repository, allow_patterns=_PARTS)
-    except Exception as error:  # the hub and its clients each raise their own
-        said = " ".join((str(error).splitlines() or [""])[0].split())
-        return f"{repository} cannot be fetched ({said or type(error).__name__})"
-    finally:
-        sys.stderr.flush()
+    folder, done = cache_folder(name), threading.Event()
+    console = Console(stderr=True, highlight=False)
+
+    def watch(status: Status) -> None:
+        while not done.wait(0.5):
+            with contextlib.suppress(OSError):  # parts are renamed while one looks
+                status.update(f"fetching {name}: {_size(folder)} so far ...")
+
+    with Status(f"fetching {name} ...", console=console) as status:
+        watching = threading.Thread(target=watch, args=(status,), daemon=True)
+        watching.start()
+        try:
+            faster_whisper.download_model(name)
+        except Exception as error:  # the hub and its clients each raise their own
+            said = " ".join((str(error).splitlines() or [""])[0].split())
+            return f"{name} cannot be fetched ({said or type(error).__name__})"
+        finally:
+            done.set()
+            watching.join()
     return None
 
 
@@ -131,5 +143,6 @@ def _row(table: Table, name: str, use: str, found: Path | None, place: Path) -> 
 
 
 def _size(place: Path) -> str:
-    files = (file for file in (place, *place.rglob("*")) if file.is_file())
+    # What is linked to within the cache counts once.
+    files = {file.resolve() for file in (place, *place.rglob("*")) if file.is_file()}
     return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
