@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -31,6 +32,7 @@ class LiveConfig:
         fps: pictures a second that are looked at, at most.
         channels_are_speakers: each channel of the sound is one speaker.
         speaker: speakers known beforehand, each as `NAME=FILE` with a recording of that voice.
+        record: folder that gets the sound and the pictures; without it neither is ever written.
         jsonl: file that gets every event as one line of JSON.
         view: show the terminal view, where there is a terminal.
         server: serve the events over a websocket.
@@ -41,6 +43,7 @@ class LiveConfig:
         whisper_model: name or directory of Whisper's weights; empty for the default.
         bundle: name or directory of the bundle.
         threads: threads that each graph may compute on.
+        consent: those who are heard and seen know of it: devices are opened without a question.
         yes: answer every question with yes.
     """
 
@@ -54,6 +57,7 @@ class LiveConfig:
     fps: Annotated[float, Field(gt=0, le=240)] = 10.0
     channels_are_speakers: bool = False
     speaker: tuple[str, ...] = ()
+    record: Path | None = None
     jsonl: Path | None = None
     view: bool = True
     server: bool = True
@@ -64,11 +68,30 @@ class LiveConfig:
     whisper_model: str = ""
     bundle: str = "starter"
     threads: Annotated[int, Field(ge=1, le=64)] = 2
+    consent: bool = False
     yes: bool = False
 
 
 DEFAULTS = asdict(LiveConfig())
 """What holds where neither file nor flag says anything."""
+
+_PLACE: Final = Path("magtkd") / "config.toml"
+
+
+def usual_file() -> Path:
+    """Where `magtkd-live` looks for settings unless told; there need not be such a file."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / _PLACE
+
+
+def find_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
+    """As `load_config`, with the file in the usual place where none is named.
+
+    Raises:
+        InputError: see `load_config`.
+    """
+    usual = usual_file()
+    return load_config(usual if file is None and usual.exists() else file, flags)
 
 
 def load_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:

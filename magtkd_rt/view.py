@@ -84,6 +84,7 @@ class Board:
         results: the last utterances with a result, the newest last.
         notices: the last things to know.
         ended: how the session ended.
+        recording: the file that sound and pictures are recorded in, or empty.
     """
 
     started: wire.SessionStarted | None = None
@@ -92,6 +93,7 @@ class Board:
     results: deque[wire.Emotion] = field(default_factory=lambda: deque(maxlen=RECENT))
     notices: deque[wire.Status] = field(default_factory=lambda: deque(maxlen=NOTICES))
     ended: wire.SessionEnded | None = None
+    recording: str = ""
 
     def take(self, event: wire.Event) -> None:
         """Let one event change the board."""
@@ -116,6 +118,8 @@ class Board:
                 self._leave(utterance_id)
             case wire.Status():
                 self.notices.append(event)
+                if event.code == "recording_failed":
+                    self.recording = ""
             case wire.SessionEnded():
                 self.ended = event
             case _:
@@ -130,7 +134,7 @@ class Board:
         parts: list[RenderableType] = [self._header(address, lag_ms)]
         result = self.results[-1] if self.results else None
         below: list[RenderableType] = [self._speech()]
-        used = 5 + max(1, len(self.speaking)) + max(1, len(self.notices))
+        used = 5 + bool(self.recording) + max(1, len(self.speaking)) + max(1, len(self.notices))
         if result is not None:
             below.append(_result(result))
             used += max(len(result.probabilities), 4) + 2
@@ -154,6 +158,9 @@ class Board:
                 lines.append(f" · {address}", style="not bold")
             late = "bold red" if lag_ms >= 2000 else "not bold green"
             lines.append(f" · lag {lag_ms / 1000:.1f} s", style=late)
+        if self.recording and self.ended is None:
+            lines.append("\n● REC", style="bold red")
+            lines.append(f" {clean(self.recording)}", style="not bold red")
         title = "magtkd-live" if self.ended is None else f"magtkd-live: {clean(self.ended.reason)}"
         return Panel(lines, title=title, title_align="left", border_style="blue", padding=(0, 1))
 
@@ -245,13 +252,16 @@ class TerminalView:
         console: a terminal.
         address: where others can watch, or empty.
         lag_ms: tells how far behind the machine is.
+        recording: the file that sound and pictures are recorded in, or empty.
     """
 
-    def __init__(self, console: Console, address: str, lag_ms: Callable[[], float]) -> None:
+    def __init__(
+        self, console: Console, address: str, lag_ms: Callable[[], float], *, recording: str = ""
+    ) -> None:
         self._console = console
         self._address = address
         self._lag_ms = lag_ms
-        self._board = Board()
+        self._board = Board(recording=recording)
         self._news = asyncio.Event()
         self._stopped = False
         self._live = Live(console=console, auto_refresh=False, transient=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def shared() -> Path:
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse(f"{', '.join(f'../shared/{part}' for part in missing)} not found")
     return _SHARED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What whoever runs the tests has in ~/.config counts for nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_live_until_interrupted(
     playing = threading.Thread(target=play)
     playing.start()
     ran = run_program(
-        "--no-camera", "--no-view", "--no-server", "--asr", "none",
+        "--yes", "--no-camera", "--no-view", "--no-server", "--asr", "none",
         "--bundle", tiny_bundle.directory, "--jsonl", journal,
     )  # fmt: skip
     playing.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,8 @@ MAY_IMPORT = {
     "clients": set(),
     "view": {"clients"},
     "train": (LIVE - {"server"}) | {"models"},  # the runtime's own recogniser is what it measures
-    "cli": LIVE | {"config", "view", "clients", "train"},
+    "doctor": LIVE | {"config"},
+    "cli": LIVE | {"config", "view", "clients", "train", "doctor"},
 }
 """The order: core <- features <- bundle <- engines <- runtime <- server <- cli."""
 
@@ -220,3 +222,15 @@ def test_an_impure_core_is_found(line: str) -> None:
 def test_a_lazy_import_of_torch_is_found() -> None:
     source = "def forward():\n    from torch.nn import functional\n"
     assert len(_torch_lines("magtkd_rt.runtime.recogniser", source)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="that is where it was seen")
+def test_onnxruntime_reports_to_nobody(tmp_path: Path) -> None:
+    """Its wheels keep usage data on disk and send it, unless told not to before it is imported."""
+    code = "import magtkd_rt.engines.select, onnxruntime; print(onnxruntime.__file__)"
+    folders = {"HOME": tmp_path, "TMPDIR": tmp_path, "XDG_CACHE_HOME": tmp_path}
+    env = {**os.environ, **{name: str(folder) for name, folder in folders.items()}}
+    env.pop("ORT_DISABLE_TELEMETRY", None)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    assert b"onnxruntime" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -100,3 +100,13 @@ async def test_a_terminal_sees_the_end(script: Any) -> None:
     await asyncio.wait_for(drawing, 10)
     assert "end of input" in file.getvalue()
     assert file.getvalue().rstrip().endswith("\x1b[?25h"), "the cursor is back"
+
+
+def test_a_recording_shows(script: Any) -> None:
+    board = Board(recording="talks/one.mkv")
+    board.take(script.started())
+    assert "REC talks/one.mkv" in shown(board)
+    failed = {"level": "error", "code": "recording_failed", "message": "the disk is full"}
+    board.take(script.status().model_copy(update=failed))
+    assert "REC" not in shown(board) and "the disk is full" in shown(board)
+    assert "REC" not in shown(Board())

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Literal, get_args
 
 from magtkd_rt.asr.base import Transcriber
 from magtkd_rt.asr.process import PocketsphinxProcess
+from magtkd_rt.asr.weights import DEFAULT_WHISPER_MODEL, find_weights
 from magtkd_rt.asr.whisper import WhisperTranscriber
 from magtkd_rt.errors import EngineError, ExtraMissing, InputError
 from magtkd_rt.features.network import fetch, offline
 
 AsrKind = Literal["auto", "whisper", "pocketsphinx", "none"]
-
-DEFAULT_WHISPER_MODEL = "base"
 
 _REACH_WITHIN_S = 1.2
 _PROBE = "Systran/faster-whisper-base/resolve/main/config.json"
@@ -56,12 +54,12 @@ def select(kind: AsrKind, whisper_model: str | None = None) -> tuple[Transcriber
 
 def _whisper(model: str) -> tuple[Transcriber, str]:
     """Whisper from a directory, from the cache, or else from the network: each tried once."""
-    if Path(model).is_dir() or _is_cached(model):
+    if find_weights(model) is not None:
         return WhisperTranscriber(model, local_only=True), f"words by Whisper {model}, at hand"
     reason = (
         "the network is forbidden (HF_HUB_OFFLINE or MAGTKD_OFFLINE)"
         if offline()
-        else _unreachable()
+        else unreachable()
     )
     if reason is not None:
         raise EngineError(
@@ -72,16 +70,8 @@ def _whisper(model: str) -> tuple[Transcriber, str]:
     return WhisperTranscriber(model), f"words by Whisper {model}, fetched"
 
 
-def _is_cached(model: str) -> bool:
-    """Whether the hub's cache holds a model, seen without the slow import of the hub."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    repository = model.replace("/", "--") if "/" in model else f"*whisper-{model}"
-    return any(cache.glob(f"models--{repository}*/snapshots/*/model.bin"))
-
-
-def _unreachable() -> str | None:
+def unreachable(within_s: float = _REACH_WITHIN_S) -> str | None:
     """Why the hub cannot be reached, or None if it can; one try of bounded time."""
     address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    page = fetch(f"{address}/{_PROBE}", limit=_PROBE_BYTES, within_s=_REACH_WITHIN_S)
+    page = fetch(f"{address}/{_PROBE}", limit=_PROBE_BYTES, within_s=within_s)
     return f"{address} cannot be reached" if page is None else None

@@ -26,6 +26,8 @@ app = typer.Typer(
 
   magtkd live --input talk.mp4 [dim](the same as magtkd-live)[/dim]
 
+  magtkd doctor
+
   magtkd devices
 
   magtkd watch
@@ -39,11 +41,13 @@ app = typer.Typer(
 )
 train_app = typer.Typer(**_SETTINGS, help="Train bundles.")  # type: ignore[arg-type]
 bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[arg-type]
+models_app = typer.Typer(**_SETTINGS, help="Fetch models for use without network.")  # type: ignore[arg-type]
 bench_app = typer.Typer(**_SETTINGS, help="Measure this machine.")  # type: ignore[arg-type]
 app.command("live")(live_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 
 
@@ -75,6 +79,75 @@ def devices() -> None:
     from magtkd_rt.cli.devices import show_devices
 
     raise typer.Exit(show_devices())
+
+
+@app.command(epilog="  magtkd doctor --camera 1")
+def doctor(
+    mic: Annotated[
+        str | None, typer.Option(metavar="NAME|INDEX", help="Look at this microphone.")
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option(metavar="INDEX|URL|FILE", help="Look at this camera.")
+    ] = None,
+    no_devices: Annotated[
+        bool, typer.Option("--no-devices", help="Open neither microphone nor camera.")
+    ] = False,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = None,
+    asr: Annotated[
+        str | None, typer.Option(metavar="auto|whisper|pocketsphinx|none", help="Who transcribes.")
+    ] = None,
+    whisper_model: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="Whisper's weights.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The server's port.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="The settings of magtkd-live.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Look whether magtkd-live would work here, and say how to mend what would not.
+
+    Listens for a second and looks at a few pictures; nothing of it is kept, nothing is fetched.
+    Exit code 1 where something stops magtkd-live.
+    """
+    from magtkd_rt.cli.doctor import run_doctor
+
+    flags = {
+        "mic": mic,
+        "camera": camera,
+        "bundle": bundle,
+        "asr": asr,
+        "whisper_model": whisper_model,
+        "port": port,
+    }
+    raise typer.Exit(run_doctor(config, flags, open_devices=not no_devices, json=json))
+
+
+@models_app.callback()
+def models() -> None:
+    """Fetch models for use without network."""
+
+
+@models_app.command("list", epilog="  magtkd models list")
+def list_() -> None:
+    """Say which models there are, which are at hand, and where."""
+    from magtkd_rt.cli.models import list_models
+
+    list_models()
+
+
+@models_app.command(epilog="  magtkd models pull base yunet")
+def pull(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="tiny, base, small ... or yunet.")
+    ],
+) -> None:
+    """Fetch models, so that magtkd-live works without network."""
+    from magtkd_rt.cli.models import pull_models
+
+    pull_models(names)
 
 
 @train_app.callback()

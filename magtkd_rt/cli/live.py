@@ -25,6 +25,8 @@ _EXAMPLES = """
 
   magtkd-live --input talk.mp4 --speaker Ann=ann.wav --speaker Ben=ben.wav
 
+  magtkd-live --record talks [dim](keeps sound and pictures, and says so)[/dim]
+
   magtkd-live --input talk.mp4 --asr whisper --whisper-model base --port 9000
 
   magtkd watch 127.0.0.1:9000 [dim](in a second terminal)[/dim]
@@ -121,6 +123,12 @@ def live(
         int | None,
         typer.Option(help="Threads that a model may compute on.", show_default="2"),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep sound and pictures there; without it neither is written."
+        ),
+    ] = None,
     jsonl: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write every event there, one JSON object a line."),
@@ -150,12 +158,16 @@ def live(
     config: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.toml", help="Settings, named like the options; options win over them."
+            metavar="FILE.toml",
+            help="Settings, named like the options; options win over them.",
+            show_default="~/.config/magtkd/config.toml, where there is one",
         ),
     ] = None,
     yes: Annotated[
         bool | None,
-        typer.Option("--yes", "-y", help="Answer every question with yes."),
+        typer.Option(
+            "--yes", "-y", help="Answer every question with yes: those present know of it."
+        ),
     ] = None,
     version: VersionFlag = False,  # noqa: ARG001  (acts in its callback)
 ) -> None:
@@ -166,7 +178,7 @@ def live(
     The result is an expression, not an inner state.
     Nothing leaves this machine, and nothing is stored unless asked for.
     """
-    from magtkd_rt.config import load_config
+    from magtkd_rt.config import find_config
 
     flags = {
         "input": input,
@@ -183,6 +195,7 @@ def live(
         "whisper_model": whisper_model,
         "bundle": bundle,
         "threads": threads,
+        "record": record,
         "jsonl": jsonl,
         "view": view,
         "server": server,
@@ -191,7 +204,7 @@ def live(
         "linger": linger,
         "yes": yes,
     }
-    settings = load_config(config, flags)
+    settings = find_config(config, flags)
 
     from magtkd_rt.cli.session import run_live
 

@@ -6,20 +6,24 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
+from magtkd_rt.cli.consent import ask_consent
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.errors import InputError
-from magtkd_rt.runtime.assembly import NOTICE, assemble, open_devices, open_recording
+from magtkd_rt.runtime.assembly import assemble, open_devices, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock
 from magtkd_rt.runtime.journal import Journal
-from magtkd_rt.runtime.live import LiveSession, Sink
+from magtkd_rt.runtime.live import LiveSession, Setup, Sink
+from magtkd_rt.runtime.recorder import RecordedSource, Recorder
+from magtkd_rt.runtime.recording import make_folder
 from magtkd_rt.server import EventServer, Hub
-from magtkd_rt.sources import FileSource
+from magtkd_rt.sources import FileSource, Source
 from magtkd_rt.sources.live import LiveSource
 from magtkd_rt.view import LineView, OutputConsole, TerminalView
 
@@ -30,7 +34,8 @@ def run_live(config: LiveConfig) -> None:
     """Run one session to its end.
 
     Raises:
-        MagtkdError: it cannot begin, or its source or journal failed on the way.
+        MagtkdError: it cannot begin, or its source, journal or recording failed on the way.
+        typer.Abort: the user does not want it.
     """
     if config.input is None and config.fast:
         raise InputError(
@@ -39,7 +44,15 @@ def run_live(config: LiveConfig) -> None:
         )
     if config.jsonl is not None:
         _ask_to_overwrite(config.jsonl, config.yes)
-    asyncio.run(live(config))
+    if config.record is not None:
+        make_folder(config.record)
+    source = _open(config)
+    try:
+        if isinstance(source, LiveSource):
+            ask_consent(config, source.info)  # nothing is heard or seen before
+        asyncio.run(live(config, source))
+    finally:
+        source.close()
 
 
 def _ask_to_overwrite(path: Path, yes: bool) -> None:
@@ -48,11 +61,15 @@ def _ask_to_overwrite(path: Path, yes: bool) -> None:
         typer.confirm(f"{path} exists; write over it?", abort=True)
 
 
-async def live(config: LiveConfig) -> None:
-    """Hear a recording or the devices in this event loop, as `run_live` does."""
+async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
+    """Hear a recording or the devices in this event loop, as `run_live` does.
+
+    Args:
+        config: the settings; nobody is asked anything any more.
+        source: closed at the end.
+    """
     interrupts = _Interrupts()
     async with AsyncExitStack() as stack:
-        source = _open(config)
         stack.callback(source.close)
         sinks: list[Sink] = []
         address, running = "", _Running()
@@ -65,12 +82,22 @@ async def live(config: LiveConfig) -> None:
         if config.jsonl is not None:
             sinks.append(stack.enter_context(Journal(config.jsonl)).write)
         setup = await asyncio.to_thread(assemble, config, source.info)
-        session = LiveSession(source, setup, clock=MonotonicClock(), fast=config.fast)
+        heard: Source = source
+        recorder: Recorder | None = None
+        if config.record is not None:
+            recorder = stack.enter_context(_recorder(config.record, config.fast, source, setup))
+            heard = RecordedSource(source, recorder)
+            setup = replace(setup, notes=(recorder.begun(), *setup.notes))
+        session = LiveSession(heard, setup, clock=MonotonicClock(), fast=config.fast)
         running.session = session
-        show = await stack.enter_async_context(_shown(config, session, address, interrupts))
+        show = await stack.enter_async_context(
+            _shown(config, session, setup, address, recorder, interrupts)
+        )
         interrupts.first = session.stop
         await session.run([*sinks, show])
         interrupts.first = None
+        if recorder is not None:
+            await asyncio.to_thread(recorder.close)
         if address and config.linger:
             await asyncio.sleep(config.linger)
         if isinstance(source, FileSource) and source.cut_short:
@@ -84,9 +111,25 @@ def _open(config: LiveConfig) -> FileSource | LiveSource:
     return open_recording(config, config.input) if config.input else open_devices(config)
 
 
+@contextmanager
+def _recorder(folder: Path, fast: bool, source: Source, setup: Setup) -> Iterator[Recorder]:
+    """A recorder that is named after its session; at the end tell where the recording is."""
+    path = folder / f"{setup.session_id}.mkv"
+    with Recorder(path, source.info, source.notices.append, may_wait=fast) as recorder:
+        yield recorder
+    if recorder.error is not None:
+        raise recorder.error
+    print(f"magtkd: sound and pictures are in {path}", file=sys.stderr)
+
+
 @asynccontextmanager
 async def _shown(
-    config: LiveConfig, session: LiveSession, address: str, interrupts: _Interrupts
+    config: LiveConfig,
+    session: LiveSession,
+    setup: Setup,
+    address: str,
+    recorder: Recorder | None,
+    interrupts: _Interrupts,
 ) -> AsyncIterator[Sink]:
     """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
     console = OutputConsole()
@@ -95,8 +138,9 @@ async def _shown(
             print(f"magtkd: listening on {address}", file=sys.stderr, flush=True)
         yield LineView(console).show
         return
-    console.print(NOTICE, style="italic")
-    view = TerminalView(console, address, lambda: session.lag_ms)
+    console.print(setup.info.notice, style="italic")
+    recording = "" if recorder is None else str(recorder.path)
+    view = TerminalView(console, address, lambda: session.lag_ms, recording=recording)
     interrupts.leave = view.restore
     drawing = asyncio.create_task(view.run())
     try:

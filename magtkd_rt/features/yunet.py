@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+)
 
 from magtkd_rt.features.network import fetch, offline
 
@@ -19,12 +24,18 @@ YUNET_URL: Final = (
     "models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
 )
 YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-OnnxErrors: Final[tuple[type[Exception], ...]] = (Fail, InvalidGraph, InvalidProtobuf, ValueError)
+OnnxErrors: Final[tuple[type[Exception], ...]] = (
+    Fail,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    ValueError,
+)
 """What onnxruntime raises for a file that holds no good graph."""
 
 _YUNET_BYTES = 232_589
 
-_FETCH_WITHIN_S = 3.0
+FETCH_WITHIN_S: Final = 3.0
 
 
 def cache_dir() -> Path:
@@ -40,17 +51,26 @@ def cache_dir() -> Path:
     return base / "magtkd-rt"
 
 
-def fetch_yunet() -> Path | None:
+def yunet_place() -> Path:
+    """Where the detector's file is kept once it was fetched."""
+    return cache_dir() / "face_detection_yunet_2023mar.onnx"
+
+
+def find_yunet() -> Path | None:
+    """The detector's file in the cache, if it is there and has the pinned hash."""
+    path = yunet_place()
+    return path if path.is_file() and _is_right(path.read_bytes()) else None
+
+
+def fetch_yunet(within_s: float = FETCH_WITHIN_S) -> Path | None:
     """Return the detector's file from the cache, or fetch it; None if it cannot be had.
 
-    Takes no longer than a few seconds. What does not have the pinned hash is never used.
+    Takes no longer than `within_s` seconds. What does not have the pinned hash is never used.
     """
-    path = cache_dir() / "face_detection_yunet_2023mar.onnx"
-    if path.is_file() and _is_right(path.read_bytes()):
-        return path
-    if offline():
-        return None
-    content = fetch(YUNET_URL, limit=_YUNET_BYTES, within_s=_FETCH_WITHIN_S)
+    if (found := find_yunet()) is not None or offline():
+        return found
+    path = yunet_place()
+    content = fetch(YUNET_URL, limit=_YUNET_BYTES, within_s=within_s)
     if content is None or not _is_right(content):
         return None
     try:

@@ -44,6 +44,8 @@ NOTICE: Final = (
     "it does not know what anybody feels. Nothing leaves this machine."
 )
 """What those who are recorded should be told."""
+RECORDED: Final = "Sound and pictures are recorded, and kept."
+"""And this where it is so."""
 
 MAX_SPEAKERS: Final = 16
 """Channels that may each be a speaker."""
@@ -146,7 +148,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             asr=wire.AsrInfo(name=opened.name if opened is not None else "none"),
             engine=selected.engine.name,
             sources=wire.SourceInfo(audio=media.audio, video=media.video),
-            notice=NOTICE,
+            notice=NOTICE if config.record is None else f"{NOTICE} {RECORDED}",
         ),
         senses=Senses(detector, finder, media.channels, meter, voices),
         work=work,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,7 @@ def measure_product(config: LiveConfig) -> Product:
             "-c",
             "from magtkd_rt.cli import live_main; live_main()",
             "--fast", "--no-view", "--port=0",
+            f"--config={os.devnull}",  # what this user has set must not count
             f"--input={config.input}",
             f"--jsonl={journal}",
             f"--asr={config.asr}",

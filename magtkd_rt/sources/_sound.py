@@ -51,7 +51,9 @@ class _Run:
         self._start_ns = start_ns
         self._heard = 0  # samples at the file's own rate
         self._rate: int = frame.sample_rate
-        self._resampler = av.AudioResampler("fltp", frame.layout, SAMPLE_RATE)
+        # Interleaved: PyAV crashes on frames of eight planes and more.
+        self._resampler = av.AudioResampler("flt", frame.layout, SAMPLE_RATE)
+        self._channels: int = frame.layout.nb_channels
         self.position = max(round(start_ns / SAMPLE_NS), not_before)
 
     @property
@@ -67,7 +69,8 @@ class _Run:
             self._heard += frame.samples
             frame.pts = None  # positions are counted, not stamped
         for resampled in self._resampler.resample(frame):
-            samples = resampled.to_ndarray().astype(np.float32, copy=False)
+            interleaved = resampled.to_ndarray().astype(np.float32, copy=False)
+            samples = interleaved.reshape(-1, self._channels).T
             yield self.position, samples
             self.position += samples.shape[1]
 

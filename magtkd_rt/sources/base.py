@@ -40,7 +40,7 @@ class Notice:
         message: one line, with the remedy where there is one.
     """
 
-    level: Literal["info", "warning"]
+    level: Literal["info", "warning", "error"]
     code: str
     message: str
 

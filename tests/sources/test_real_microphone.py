@@ -149,7 +149,7 @@ def test_a_sound_system_that_dies_and_returns(
         return [event.get("code", event["type"]) for event in map(json.loads, lines)]
 
     live = subprocess.Popen(
-        [*LIVE, "--no-camera", "--no-view", "--no-server", "--asr", "none",
+        [*LIVE, "--yes", "--no-camera", "--no-view", "--no-server", "--asr", "none",
          "--bundle", str(tiny_bundle.directory), "--jsonl", str(journal)],
         env=pulse.env, stdout=subprocess.DEVNULL,
     )  # fmt: skip
@@ -163,3 +163,85 @@ def test_a_sound_system_that_dies_and_returns(
     live.send_signal(signal.SIGINT)
     assert live.wait(20) == 0
     assert codes()[-1] == "session.ended"
+
+
+DOCTOR = [sys.executable, "-c", "from magtkd_rt.cli import main; main()", "doctor", "--json"]
+
+
+def test_the_doctor_listens(pulse: Pulse, shared: Path) -> None:
+    """Silence, then a recording that is played into the sink, then no sound system at all."""
+
+    def examined() -> tuple[int, dict[str, dict[str, str]]]:
+        done = subprocess.run(
+            [*DOCTOR, "--asr=none", "--port=0"],
+            env=pulse.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.returncode, {one["name"]: one for one in json.loads(done.stdout)}
+
+    code, silent = examined()
+    assert code == 0
+    assert silent["microphone"]["level"] == "warning"
+    assert (
+        "-120 dBFS" in silent["microphone"]["found"] and "muted" in silent["microphone"]["remedy"]
+    )
+    assert silent["sound server"]["found"].endswith("fake.monitor")
+
+    player = subprocess.Popen(
+        ["sh", "-c", f"while paplay '{shared / 'media/speech/librivox_0870.wav'}'; do :; done"],
+        env=pulse.env, start_new_session=True,
+    )  # fmt: skip
+    try:
+        time.sleep(1)
+        code, loud = examined()
+    finally:
+        os.killpg(player.pid, signal.SIGKILL)
+        player.wait()
+    assert (code, loud["microphone"]["level"]) == (0, "ok"), loud["microphone"]
+
+    assert pulse.control("set-source-mute", "fake.monitor", "1")
+    _, muted = examined()
+    assert "is muted" in muted["sound server"]["found"]
+
+    pulse.stop()
+    code, none = examined()
+    assert code == 1
+    assert none["microphone"]["level"] == "error" and "--input FILE" in none["microphone"]["remedy"]
+
+
+def test_what_a_microphone_recorded_is_recognised_alike_again(
+    pulse: Pulse, shared: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    first, again = tmp_path / "first.jsonl", tmp_path / "again.jsonl"
+    options = ["--no-view", "--no-server", "--asr", "none", "--bundle", str(tiny_bundle.directory)]
+
+    def finals(journal: Path) -> list[dict[str, object]]:
+        events = [json.loads(line) for line in journal.read_text().splitlines()]
+        # A revision counts the provisional results before it: only as many as there was time for.
+        changing = ("seq", "session_id", "t", "emitted_at", "latency", "revision")
+        return [
+            {key: value for key, value in event.items() if key not in changing}
+            for event in events
+            if event["type"] == "emotion" and event["stage"] == "final"
+        ]
+
+    live = subprocess.Popen(
+        [*LIVE, *options, "--yes", "--no-camera", "--jsonl", str(first),
+         "--record", str(tmp_path / "talks")],
+        env=pulse.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    eventually(lambda: first.exists() and '"code":"engine"' in first.read_text())
+    time.sleep(1)
+    player = pulse.play(shared / "media" / "speech" / "librivox_0930.wav")
+    eventually(lambda: '"speech.started"' in first.read_text())
+    time.sleep(1.5)
+    live.send_signal(signal.SIGINT)  # in the middle of a sentence
+    assert live.wait(20) == 0
+    player.kill()
+    player.wait()
+    (kept,) = (tmp_path / "talks").iterdir()
+    subprocess.run(
+        [*LIVE, *options, "--fast", "--input", str(kept), "--jsonl", str(again)],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert finals(first) == finals(again) != []
