@@ -83,7 +83,7 @@ async def heard(
 
 
 def finals(events: list[wire.Event]) -> list[wire.Emotion]:
-    return [event for event in events if isinstance(event, wire.Emotion)]
+    return [e for e in events if isinstance(e, wire.Emotion) and e.stage == "final"]
 
 
 def meaning(final: wire.Emotion) -> object:

@@ -40,7 +40,7 @@ async def emotions(path: Path, transcriber: PocketsphinxTranscriber) -> list[wir
     events: list[wire.Event] = []
     session = LiveSession(source, setup, clock=MonotonicClock(), fast=True)
     await session.run([events.append])
-    return [event for event in events if isinstance(event, wire.Emotion)]
+    return [e for e in events if isinstance(e, wire.Emotion) and e.stage == "final"]
 
 
 def test_it_is_small_and_says_what_it_is_not_for() -> None:
