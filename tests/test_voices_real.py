@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from voices_heard import heard, read, repeated, told
 
-from magtkd_rt import wire
 from magtkd_rt.bundle.store import Bundle
-from magtkd_rt.core import SegmenterConfig, Session, SessionConfig, SessionInfo
-from magtkd_rt.core.jobs import EncodeAudio, Encoded, Fuse, Fused, Job, JobResult
-from magtkd_rt.core.media import WINDOW, AudioChunk, HeardSound
 from magtkd_rt.engines.select import select
-from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.recogniser import Recogniser
-from magtkd_rt.runtime.voices import VoiceListener
-from magtkd_rt.vad import StreamingVad
 
-INFO = SessionInfo(
-    bundle=wire.BundleInfo(name="test", sha256="0" * 64, licence="none"),
-    asr=wire.AsrInfo(name="none"),
-    engine="onnx",
-    sources=wire.SourceInfo(audio="file", video=None),
-    notice="",
-)
+Sound = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
@@ -38,63 +26,9 @@ def recogniser() -> Recogniser:
     return made
 
 
-def read(path: Path) -> NDArray[np.float32]:
-    with wave.open(str(path)) as file:
-        pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    return (pcm / 32768).astype(np.float32)
-
-
-def heard(recogniser: Recogniser, path: Path) -> HeardSound:
-    """A recording with its speech probabilities and voice prints, as the senses give them."""
-    samples = read(path)
-    sound = StreamingVad().push(AudioChunk(0, 0, samples[: len(samples) // WINDOW * WINDOW]))
-    assert sound is not None
-    return VoiceListener(recogniser.voice, Meter()).listen(sound)
-
-
-def answer(job: Job) -> JobResult:
-    """Some expression for every utterance: here only who speaks and when is looked at."""
-    if isinstance(job, EncodeAudio):
-        value = Encoded(np.zeros(1, np.float32), np.zeros(2, np.float32))
-        return JobResult(job.job_id, value)
-    assert isinstance(job, Fuse)
-    fused = Fused(np.full(2, 0.5, np.float32), (None, 0.0, None), None)
-    return JobResult(job.job_id, fused)
-
-
-def told(sound: HeardSound, chunk: int) -> list[wire.Emotion]:
-    """The utterances of a session that hears `chunk` windows at a time."""
-    config = SessionConfig(
-        SegmenterConfig(),
-        labels=("neutral", "joy"),
-        text_confidence_threshold=0.5,
-        abstain_threshold=0.4,
-        voices=True,
-        transcribe=False,
-        modalities=frozenset({"audio"}),
-        weak_speech_windows=0,
-        weak_speech_probability=0.0,
-        clear_speech_probability=0.0,
-    )
-    session = Session(config, "session")
-    outputs = [session.start(INFO)]
-    for first in range(0, len(sound.speech), chunk):
-        span = slice(first * WINDOW, (first + chunk) * WINDOW)
-        voices = tuple(v for v in sound.voices if span.start < v.end <= span.stop)
-        speech = sound.speech[first : first + chunk]
-        outputs.append(session.hear(HeardSound(0, span.start, sound.samples[span], speech, voices)))
-    outputs.append(session.flush())
-    events: list[wire.Event] = []
-    while outputs:
-        output = outputs.pop(0)
-        events += output.events
-        outputs += [session.complete(answer(job)) for job in output.jobs]
-    return [event for event in events if isinstance(event, wire.Emotion)]
-
-
 def test_the_telephone_call(recogniser: Recogniser, shared: Path) -> None:
     """Two people, seven long turns, hardly a pause."""
-    sound = heard(recogniser, shared / "media/speech/two_speaker_call.wav")
+    sound = heard(recogniser, read(shared / "media/speech/two_speaker_call.wav"))
     found = told(sound, 31)
     said = [(e.utterance_id, e.speaker, e.start, e.end) for e in found]
     assert said == [(e.utterance_id, e.speaker, e.start, e.end) for e in told(sound, 1)]
@@ -111,6 +45,83 @@ def test_the_telephone_call(recogniser: Recogniser, shared: Path) -> None:
 
 @pytest.mark.parametrize("name", ["librivox_0870", "librivox_0890", "librivox_0920"])
 def test_a_reader_is_one_speaker(recogniser: Recogniser, shared: Path, name: str) -> None:
-    found = told(heard(recogniser, shared / f"media/speech/{name}.wav"), 31)
+    found = told(heard(recogniser, read(shared / f"media/speech/{name}.wav")), 31)
     assert {e.speaker for e in found} == {"S1"}
     assert len(found) == 1
+
+
+def by_telephone(sound: Sound) -> Sound:
+    """Nothing above 4 kHz, as at 8000 samples a second."""
+    spectrum = np.fft.rfft(sound)
+    spectrum[len(spectrum) // 2 :] = 0
+    return np.fft.irfft(spectrum, len(sound)).astype(np.float32)
+
+
+def clipped(sound: Sound) -> Sound:
+    """Four times as loud as there is room for."""
+    return np.clip(4 * sound / np.abs(sound).max(), -1, 1).astype(np.float32)
+
+
+def over_music(sound: Sound) -> Sound:
+    """A new chord each second, 10 dB under the voice."""
+    random = np.random.default_rng(1)
+    time = np.arange(16_000) / 16_000
+    chords = []
+    for _ in range(len(sound) // len(time) + 1):
+        tones = 110 * 2 ** (random.integers(12) / 12) * np.array([1, 1.26, 1.5, 2])
+        overtones = np.concatenate([tones, 2 * tones, 3 * tones])[:, None]
+        loudness = np.repeat([1, 1 / 2, 1 / 3], len(tones))[:, None]
+        chord = (loudness * np.sin(2 * np.pi * overtones * time)).sum(axis=0) * np.exp(-2 * time)
+        chords.append(chord)
+    music = np.concatenate(chords)[: len(sound)]
+    level = np.sqrt(np.mean(np.square(sound)) / np.mean(np.square(music)) / 10)
+    return (sound + level * music).astype(np.float32)
+
+
+READ_ALOUD = ("librivox_0870", "librivox_0880", "librivox_0890", "librivox_0920", "librivox_0930")
+
+
+@pytest.fixture(scope="module")
+def reader(shared: Path) -> Sound:
+    """25 s of one voice."""
+    return np.concatenate([read(shared / f"media/speech/{name}.wav") for name in READ_ALOUD])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worsen", [by_telephone, clipped, over_music])
+def test_bad_sound_makes_no_second_speaker(
+    recogniser: Recogniser, reader: Sound, worsen: Callable[[Sound], Sound]
+) -> None:
+    assert {e.speaker for e in told(heard(recogniser, worsen(reader)), 31)} == {"S1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worsen", [by_telephone, clipped])
+def test_two_are_kept_apart_in_bad_sound(
+    recogniser: Recogniser, shared: Path, worsen: Callable[[Sound], Sound]
+) -> None:
+    call = worsen(read(shared / "media/speech/two_speaker_call.wav"))
+    assert {e.speaker for e in told(heard(recogniser, call), 31)} == {"S1", "S2", "S?"}
+
+
+@pytest.mark.slow
+def test_one_word_turns_do_not_make_speakers(recogniser: Recogniser, shared: Path) -> None:
+    """A minute of scraps of two voices in turn, each too short to tell it: nobody is made up."""
+    call = read(shared / "media/speech/two_speaker_call.wav")
+    long_turns = [call[int(a * 16_000) : int(b * 16_000)] for a, b in ((14.6, 17.7), (18.7, 21.4))]
+    random = np.random.default_rng(3)
+    scraps: list[Sound] = []
+    for n in range(64):
+        length, pause = (int(random.uniform(*span) * 16_000) for span in ((0.3, 0.6), (0.2, 0.6)))
+        start = random.integers(len(long_turns[n % 2]) - length)
+        scraps += [long_turns[n % 2][start : start + length], np.zeros(pause, np.float32)]
+    speakers = {e.speaker for e in told(heard(recogniser, np.concatenate(scraps)), 31)}
+    assert speakers <= {"S1", "S2", "S?"}
+
+
+@pytest.mark.slow
+def test_a_monologue_stays_one_speaker_s(recogniser: Recogniser, reader: Sound) -> None:
+    """Ten minutes, far longer than a speaker's older sound is remembered."""
+    sound = heard(recogniser, reader)
+    again = 600 // (len(sound.speech) * 32 // 1000) + 1
+    assert {e.speaker for e in told(repeated(sound, again), 31)} == {"S1"}

@@ -94,6 +94,8 @@ def _table(measured: dict[str, Any], recording: str, turns_from: str) -> Table:
     table.add_row("  false", str(changes["false"]), "")
     table.add_row("delay of a change, median", _seconds(changes["delay_s"]["median"]), "")
     table.add_row("delay of a change, p95", _seconds(changes["delay_s"]["p95"]), "1.2 s at most")
+    cut = _seconds(changes["cut_delay_s"]["p95"])
+    table.add_row("  until the old utterance was cut, p95", cut, "")
     own = measured["own_utterances"]
     table.add_row(f"turns of more than 0.8 s in {turns_from}", str(own["turns"]), "")
     table.add_row("  in utterances of nobody but their speaker", str(own["own"]), "")

@@ -108,7 +108,10 @@ def summarise(heard: list[Results]) -> Results:
     found = np.array([len(one["speakers"]["found"]) for one in heard])
     rates = np.array([one["diarization_error_rate"][HEADLINE]["rate"] for one in heard])
     right = found == real
-    delays = [delay for one in heard for delay in one["changes"]["delays_s"]]
+    delays, cut_delays = (
+        [delay for one in heard for delay in one["changes"][key]]
+        for key in ("delays_s", "cut_delays_s")
+    )
     return {
         "error_rate": _mean(rates),
         "speakers_right": _mean(right.astype(np.float64)),
@@ -125,7 +128,10 @@ def summarise(heard: list[Results]) -> Results:
             name: sum(one["changes"][name] for one in heard)
             for name in ("true", "found", "missed", "false")
         }
-        | {"delay_s": delay_percentiles(delays)},
+        | {
+            "delay_s": delay_percentiles(delays),
+            "cut_delay_s": delay_percentiles(cut_delays),
+        },
         "unsure_utterances": sum(one["utterances"]["unsure"] for one in heard),
         "utterances": sum(one["utterances"]["found"] for one in heard),
         "compute_per_speech_second": float(
@@ -170,8 +176,12 @@ def _table(results: Results) -> Table:
     table.add_row("changes of the speaker", str(changes["true"]))
     table.add_row("  missed", str(changes["missed"]))
     table.add_row("  false", str(changes["false"]))
-    p95 = changes["delay_s"]["p95"]
-    table.add_row("delay of a change, p95", "-" if p95 is None else f"{p95:.2f} s", "", "1.2 s")
+    for name, key, wanted in (
+        ("delay of a change, p95", "delay_s", "1.2 s"),
+        ("  until the old utterance was cut", "cut_delay_s", ""),
+    ):
+        p95 = changes[key]["p95"]
+        table.add_row(name, "-" if p95 is None else f"{p95:.2f} s", "", wanted)
     if results["context"]:
         for name, one in results["context"]["weighted_f1"].items():
             interval = f"{100 * one['low']:.1f} to {100 * one['high']:.1f}"

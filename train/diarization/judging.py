@@ -75,7 +75,12 @@ def judge(
             )
         },
         "changes": asdict(changes)
-        | {"delays_s": list(changes.delays_s), "delay_s": delay_percentiles(changes.delays_s)},
+        | {
+            "delays_s": list(changes.delays_s),
+            "delay_s": delay_percentiles(changes.delays_s),
+            "cut_delays_s": list(changes.cut_delays_s),
+            "cut_delay_s": delay_percentiles(changes.cut_delays_s),
+        },
         "own_utterances": asdict(judge_turns(lines, found, match_speakers(lines, found, duration))),
         "compute": compute(heard, true),
         "turns": {"true": [asdict(turn) for turn in true], "found": [asdict(t) for t in found]},

@@ -55,6 +55,9 @@ transcription. Bundle <code>{{ results.bundle.sha256 }}</code>.</p>
 <tr><td>delay of a change: median, p95</td>
 <td>{{ sum.changes.delay_s.median | seconds }}, {{ sum.changes.delay_s.p95 | seconds }}</td>
 <td></td><td>p95 1.2 s at most</td></tr>
+<tr><td>&emsp;until the old utterance was cut: median, p95</td>
+<td>{{ sum.changes.cut_delay_s.median | seconds }}, {{ sum.changes.cut_delay_s.p95 | seconds }}</td>
+<td></td><td></td></tr>
 <tr><td>utterances of an unsure speaker</td>
 <td>{{ sum.unsure_utterances }} of {{ sum.utterances }}</td><td></td><td></td></tr>
 <tr><td>compute for speakers, per second of speech</td>
@@ -76,8 +79,8 @@ never does.</li>
 alarms and confused speakers as a share of the speech; 0.25 s around each change are left out
 (0.125 s on either side). There is no overlap here. An unsure utterance counts as confused.</li>
 <li><strong>A change</strong> counts as found within half a second. Its delay runs from the instant
-at which the new speaker begins to the media time of the event that announces the new
-utterance.</li>
+at which the new speaker begins to the media time of the event that announces the utterance that is
+known to be theirs; the old utterance may have been cut before, by one of an unsure speaker.</li>
 <li><strong>Intervals</strong> are 95 % percentile bootstraps over conversations
 ({{ results.bootstrap_rounds }} rounds). All conversations share the same few actors: others may
 well fall outside.</li>

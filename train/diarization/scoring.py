@@ -59,7 +59,9 @@ class Changes:
 
     Attributes:
         delays_s: for each true change that was found, from the instant at which the new speaker
-            begins to the media time of the event that announces the new utterance.
+            begins to the media time of the event that announces their utterance.
+        cut_delays_s: the same to the first utterance announced after the change, even where it
+            stayed unsure whose that one is: the old speaker's was ended by then.
     """
 
     true: int
@@ -67,6 +69,7 @@ class Changes:
     missed: int
     false: int
     delays_s: tuple[float, ...]
+    cut_delays_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +175,25 @@ def judge_changes(
         if (distance := max(0.0, w.begin - s.end, s.begin - w.end)) <= tolerance
     )
     left_wanted, left_shown = set(range(len(wanted))), set(range(len(shown)))
-    delays = []
+    delays, cut_delays = [], []
     for _, _, i, j in pairs:
         if i in left_wanted and j in left_shown:
             left_wanted.remove(i)
             left_shown.remove(j)
             new = shown[j].turn
             assert isinstance(new, FoundTurn)
-            delays.append(round(new.announced - wanted[i].turn.start, 3))
-    return Changes(len(wanted), len(shown), len(left_wanted), len(left_shown), tuple(delays))
+            begins = wanted[i].turn.start
+            between = [
+                turn.announced
+                for turn in found
+                if shown[j].begin <= turn.start < new.start
+                and turn.start >= wanted[i].begin - tolerance
+                and turn.announced >= begins
+            ]
+            delays.append(round(new.announced - begins, 3))
+            cut_delays.append(round(min([*between, new.announced]) - begins, 3))
+    missed, false = len(left_wanted), len(left_shown)
+    return Changes(len(wanted), len(shown), missed, false, tuple(delays), tuple(cut_delays))
 
 
 def judge_turns(

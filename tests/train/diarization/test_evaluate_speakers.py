@@ -56,7 +56,8 @@ def test_summary_by_hand() -> None:
         return {
             "speakers": {"true": ["t"] * true, "found": ["f"] * found},
             "diarization_error_rate": {HEADLINE: {"rate": rate}},
-            "changes": {"true": 11, "found": 10, "missed": 2, "false": 1, "delays_s": delays},
+            "changes": {"true": 11, "found": 10, "missed": 2, "false": 1}
+            | {"delays_s": delays, "cut_delays_s": [delay - 0.2 for delay in delays]},
             "utterances": {"found": 12, "unsure": 1},
             "compute": {"per_speech_second": 0.02},
         }
@@ -71,6 +72,7 @@ def test_summary_by_hand() -> None:
     }
     assert told["changes"]["missed"] == 6
     assert told["changes"]["delay_s"]["median"] == pytest.approx(0.7)
+    assert told["changes"]["cut_delay_s"]["median"] == pytest.approx(0.5)
     assert (told["unsure_utterances"], told["utterances"]) == (3, 36)
     assert told["compute_per_speech_second"] == pytest.approx(0.02)
 

@@ -148,6 +148,16 @@ def test_unsure_utterances_claim_no_change() -> None:
     assert (still.found, still.false) == (0, 0)
 
 
+def test_a_change_is_cut_before_it_is_known_who_speaks() -> None:
+    true = turns("Anna 0 4, Bo 4 8")
+    cut = judge_changes(true, found(f"S1 0 4.1, {UNSURE} 4.1 6, S2 6 8", late=0.9))
+    assert cut.delays_s == (pytest.approx(2.9),)
+    assert cut.cut_delays_s == (pytest.approx(1.0),)
+    # The unsure utterance is Anna's, announced while she spoke: it ends nothing.
+    before = judge_changes(true, found(f"S1 0 1, {UNSURE} 1 4.1, S2 4.1 8", late=0.9))
+    assert before.cut_delays_s == before.delays_s == (pytest.approx(1.0),)
+
+
 def test_turns_that_became_utterances_of_their_own() -> None:
     true = turns("Anna 0 3, Anna 3 5, Bo 5 7, Anna 7 7.5, Bo 8 12")
     apart = found("S1 0 5.1, S2 5.1 7, S1 7 7.6, S2 8 12")
