@@ -45,6 +45,9 @@ _SAME_FACE_OVERLAP = 0.3
 _LOOK_AGAIN_NS = 150_000_000
 """A face is where it was found for so long; looking for it is what costs."""
 
+_LOOK_AGAIN_CALM_NS = 500_000_000
+"""The same while nobody speaks, when no result depends on it."""
+
 _MOVES_WITHIN_NS = 500_000_000
 """Pictures further apart say nothing of how a mouth moves."""
 
@@ -120,12 +123,15 @@ class FaceFinder:
         self._before: VideoFrame | None = None
         self._faces_before: dict[int, Face] = {}  # by track
 
-    def find(self, frame: VideoFrame) -> SeenFaces:
+    def find(self, frame: VideoFrame, *, calm: bool = False) -> SeenFaces:
         """Find the faces, those that were there before under their old numbers.
 
-        A face that was found a moment ago is taken to be at the same place still.
+        A face that was found a moment ago is taken to be at the same place still; with `calm`,
+        that no faces are there as well.
         """
-        if not self._followed or not 0 <= frame.time_ns - self._looked_ns < _LOOK_AGAIN_NS:
+        again_ns = _LOOK_AGAIN_CALM_NS if calm else _LOOK_AGAIN_NS
+        knows = calm or bool(self._followed)
+        if self._before is None or not (knows and 0 <= frame.time_ns - self._looked_ns < again_ns):
             self._looked_ns = frame.time_ns
             found = self.detector.detect(_small(frame.image, DETECTION_SIDE))
             self._followed = self._follower.follow(found, frame.time_ns)

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-_LOOK_EVERY_S: Final = 0.05
+_LOOK_EVERY_S: Final = 0.25
 
 
 class PeakWatch(threading.Thread):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from magtkd_rt.core.media import AudioChunk, HeardSound, SeenFaces, VideoFrame
+from magtkd_rt.core.media import (
+    NANOSECONDS,
+    AudioChunk,
+    HeardSound,
+    SeenFaces,
+    VideoFrame,
+    samples_to_ns,
+)
 from magtkd_rt.runtime.lane import one_line
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.sources.base import Media
+
+_SPEECH: Final = 0.5
+"""Probability from which somebody may be speaking."""
+_CALM_AFTER_NS: Final = 2 * NANOSECONDS
+"""Nobody has been speaking for so long: faces need less attention."""
 
 Percept = HeardSound | SeenFaces
 """What the core takes."""
@@ -28,8 +40,8 @@ class HearsSpeech(Protocol):
 class FindsFaces(Protocol):
     """What is needed of a face finder."""
 
-    def find(self, frame: VideoFrame) -> SeenFaces:
-        """Look for the faces."""
+    def find(self, frame: VideoFrame, *, calm: bool = False) -> SeenFaces:
+        """Look for the faces; `calm` says that nobody has been speaking for a while."""
         ...
 
 
@@ -69,6 +81,7 @@ class Senses:
         self._meter = meter
         self._voices = voices
         self._no_face_told = False
+        self._spoken_until_ns = 0
         self.problems: list[str] = []
         """One line for the first failure of the face finder, and of the voices."""
 
@@ -85,7 +98,8 @@ class Senses:
 
     def _find(self, finder: FindsFaces, frame: VideoFrame) -> SeenFaces:
         try:
-            return finder.find(frame)
+            calm = frame.time_ns > self._spoken_until_ns + _CALM_AFTER_NS
+            return finder.find(frame, calm=calm)
         except Exception as error:  # OpenCV's errors share no narrower class
             if not self._no_face_told:
                 self._no_face_told = True
@@ -93,6 +107,9 @@ class Senses:
             return SeenFaces(frame.time_ns)
 
     def _listen(self, heard: HeardSound) -> HeardSound:
+        if heard.speech.max() >= _SPEECH:
+            end = heard.start + len(heard.samples)
+            self._spoken_until_ns = max(self._spoken_until_ns, samples_to_ns(end))
         if self._voices is None:
             return heard
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from magtkd_rt.core.media import Box, SeenFaces, VideoFrame
 from magtkd_rt.errors import InputError
@@ -192,3 +193,22 @@ def test_only_the_pinned_file_is_fetched(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(b"damaged")
     monkeypatch.setenv("MAGTKD_OFFLINE", "1")
     assert yunet.fetch_yunet() is None
+
+
+def test_while_nobody_speaks_faces_are_looked_for_less_often() -> None:
+    class Counts:
+        name = "counts"
+        looks = 0
+
+        def detect(self, image_rgb: NDArray[np.uint8]) -> list[tuple[Box, float]]:
+            self.looks += 1
+            return []
+
+    detector = Counts()
+    finder = FaceFinder(detector)
+    image = np.zeros((60, 60, 3), np.uint8)
+    for n in range(20):
+        finder.find(VideoFrame(n * 10**8, image), calm=True)
+    assert detector.looks == 4
+    finder.find(VideoFrame(20 * 10**8, image))  # somebody begins to speak
+    assert detector.looks == 5

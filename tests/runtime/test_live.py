@@ -128,7 +128,7 @@ async def test_a_transcriber_that_fails_leaves_no_stream_open(tiny_bundle: Bundl
 
 async def test_real_time_drops_pictures_and_says_so(work: ModelWork) -> None:
     class Slow:
-        def find(self, frame: VideoFrame):  # type: ignore[no-untyped-def]
+        def find(self, frame: VideoFrame, *, calm: bool = False):  # type: ignore[no-untyped-def]
             time.sleep(0.1)
             raise ValueError("blind")
 

@@ -130,7 +130,7 @@ class AllIsSpeech:
 class Blind:
     """A face finder that fails."""
 
-    def find(self, frame: VideoFrame) -> None:
+    def find(self, frame: VideoFrame, *, calm: bool = False) -> None:
         raise RuntimeError("blind")
 
 
