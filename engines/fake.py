@@ -21,7 +21,7 @@ class FakeEngine:
     """Gives the same numbers for the same inputs, and others for others.
 
     Like a real fusion, a masked modality's feature does not count, each row of a batch stands
-    alone, and the result depends on the state.
+    alone, and the result depends on the state and on how far it looks ahead.
 
     Args:
         bundle: whose sizes and names it takes; its graphs are never opened.
@@ -81,6 +81,7 @@ class FakeEngine:
             *features,
             present,
             inputs["speaker"][row],
+            inputs["ahead"][row] if "ahead" in inputs else np.zeros(0),
             *(inputs[array.name][row] for array in state),
         )
         outputs: dict[str, NDArray[Any]] = {

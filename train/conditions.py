@@ -36,7 +36,7 @@ from magtkd_rt.train.pairing import Bank, Exchange, Paired
 from magtkd_rt.train.scoring import Groups, Measured, Scores, measured, score, weighted_f1
 
 Results = dict[str, Any]
-Kind = Literal["text", "audio", "video", "fused", "paper"]
+Kind = Literal["text", "audio", "video", "fused", "revised", "paper"]
 
 WORD_ERRORS: Final = 0.25
 """Share of words that a recogniser's errors are given to, in the spoiled words."""
@@ -45,6 +45,8 @@ EVERYTHING: Final = "+".join(MODALITIES)
 WORDS: Final = "text"
 SPOILED: Final = "spoiled "
 """Before the name of a condition: its words are spoiled."""
+LATER: Final = ", looked at again after "
+"""Behind the name of a condition, before a number: so many later utterances are seen."""
 
 
 class PairingRecord(BaseModel):
@@ -116,7 +118,7 @@ def measure(
         [replace(split, texts=[text]).pair(shares, seed) for seed in pairing.seeds]
         for text in (words, bad_words)
     )
-    fused = fuse(recogniser, clean, bad, spoiled.spoken, bar)
+    fused, revised = fuse(recogniser, clean, bad, spoiled.spoken, bar)
     paper = see_everything(recogniser, clean, bar)
 
     dialogue_of = _dialogue_numbers(corpora.test)
@@ -127,6 +129,7 @@ def measure(
         ("audio", "test", voices, [voices.logits], None),
         ("video", "test", faces, [faces.logits], None),
         *(("fused", name, words, runs, dialogue_of) for name, runs in fused.items()),
+        *(("revised", name, words, runs, dialogue_of) for name, runs in revised.items()),
         *(("paper", name, words, runs, dialogue_of) for name, runs in paper.items()),
     ]
     scored: dict[str, dict[str, Scores]] = {}
@@ -135,14 +138,19 @@ def measure(
         answers = [
             metrics.softmax(run)
             if kind == "paper"
-            else recogniser.calibrate(kind, run).astype(np.float64)
+            else recogniser.calibrate("fused" if kind == "revised" else kind, run).astype(float)
             for run in runs
         ]
         scored.setdefault(kind, {})[name] = score(bank.labels, answers, rounds, groups)
 
-    differences = compare(words, bad_words, fused, paper, rounds, dialogue_of)
+    differences = compare(words, bad_words, fused, revised, paper, rounds, dialogue_of)
+    kinds = (*MODALITIES, "fused", "revised", "paper")
     return {
-        **{kind: _plain(scored.get(kind, {})) for kind in (*MODALITIES, "fused", "paper")},
+        **{kind: _plain(scored.get(kind, {})) for kind in kinds},
+        "changed": {
+            name: changed(words.labels, fused[causal_of(name)], runs)
+            for name, runs in revised.items()
+        },
         "actors": recall_per_actor(voices),
         "pairing": {
             "test_exchange": asdict(exchange),
@@ -188,8 +196,8 @@ def fuse(
     spoiled: list[list[Paired]],
     spoken: NDArray[np.bool_],
     bar: Progress,
-) -> dict[str, list[Logits]]:
-    """Stream every combination of modalities, once per pairing.
+) -> tuple[dict[str, list[Logits]], dict[str, list[Logits]]]:
+    """Stream every combination of modalities, once per pairing; look again where all are there.
 
     As in the runtime, an utterance of which the errors left no words has no text.
     """
@@ -205,9 +213,30 @@ def fuse(
             conditions[SPOILED + name] = (spoiled, heard)
     runs: dict[str, list[Logits]] = {name: [] for name in conditions}
     jobs = [(n, one, there) for n, (paired, there) in conditions.items() for one in paired]
+    revised: dict[str, list[Logits]] = {}
     for name, dialogues, present in track(bar, jobs, "fused"):
-        runs[name].append(stream(recogniser, dialogues, present))
-    return runs
+        right = recogniser.right_context if name.endswith(EVERYTHING) else 0
+        causal, *again = stream(recogniser, dialogues, present, right)
+        runs[name].append(causal)
+        for ahead, logits in enumerate(again, start=1):
+            revised.setdefault(f"{name}{LATER}{ahead}", []).append(logits)
+    return runs, revised
+
+
+def causal_of(revised: str) -> str:
+    """The causal condition of one that was looked at again."""
+    return revised.partition(LATER)[0]
+
+
+def changed(labels: NDArray[np.int64], causal: list[Logits], again: list[Logits]) -> Results:
+    """Shares of utterances whose label a second look changes, to the right one and from it."""
+    before, after = (np.stack([run.argmax(axis=1) for run in runs]) for runs in (causal, again))
+    moved = before != after
+    return {
+        "share": float(moved.mean()),
+        "to_right": float((moved & (after == labels)).mean()),
+        "from_right": float((moved & (before == labels)).mean()),
+    }
 
 
 def see_everything(
@@ -232,6 +261,7 @@ def compare(
     words: Bank,
     spoiled: Bank,
     fused: dict[str, list[Logits]],
+    revised: dict[str, list[Logits]],
     paper: dict[str, list[Logits]],
     rounds: int,
     groups: NDArray[np.int64],
@@ -247,6 +277,10 @@ def compare(
             fused[SPOILED + WORDS],
         ),
     }
+    for name, runs in revised.items():
+        spoiling, ahead = SPOILED in name, name.partition(LATER)[2]
+        what = f"looked at again after {ahead} - fused"
+        pairs[f"spoiled: {what}" if spoiling else what] = (runs, fused[causal_of(name)])
     if paper:
         pairs["paper mode - fused"] = (paper[EVERYTHING], fused[EVERYTHING])
         pairs["paper mode - fused, words only"] = (paper[WORDS], fused[WORDS])

@@ -153,6 +153,12 @@ def reached(results: Results) -> list[Results]:
             -0.005,
         ),
         *(
+            (f"fused, paired MELD test, after {ahead} later: W-F1", scores["weighted_f1"], "", None)
+            for ahead, scores in enumerate(
+                (s for n, s in results["revised"].items() if n.startswith(EVERYTHING)), start=1
+            )
+        ),
+        *(
             (
                 f"calibration error (ECE), {what}; chance alone {scores['ece_noise']:.3f}",
                 {"value": scores["ece"]},

@@ -40,7 +40,7 @@ from magtkd_rt.errors import EngineError
 from magtkd_rt.features.prompt import SPEAKER_TOKENS, PromptWords
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.audio import MIN_SAMPLES, AudioStudent
-from magtkd_rt.models.magt import MagtState, PaperGraph, PaperMagt, StepGraph, StreamingMagt
+from magtkd_rt.models.magt import MagtState, PaperMagt, StreamingMagt
 from magtkd_rt.models.speaker import FRONT_END, SpeakerEncoder
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.models.video import VideoStudent
@@ -49,6 +49,8 @@ from magtkd_rt.train.corpora import read_meld
 from magtkd_rt.train.fusion import Split
 from magtkd_rt.train.graphs import (
     Exportable,
+    PaperGraph,
+    StepGraph,
     golden_cases,
     module_cases,
     run_onnx,
@@ -125,7 +127,10 @@ def video_cases() -> list[dict[str, Tensor]]:
 
 @torch.no_grad()
 def fusion_cases(magt: StreamingMagt) -> list[dict[str, Tensor]]:
-    """Three steps of one conversation, with modalities missing now and then."""
+    """Three steps of one conversation, with modalities missing now and then, then looks back.
+
+    In those the rows look at different utterances again.
+    """
     random = torch.Generator().manual_seed(3)
     state, cases = MagtState.empty(magt.config, 2), []
     for step in range(3):
@@ -143,9 +148,15 @@ def fusion_cases(magt: StreamingMagt) -> list[dict[str, Tensor]]:
             "keys": state.keys,
             "values": state.values,
             "valid": state.valid,
+            "ahead": torch.tensor([0, 0]),
         }
         cases.append(case)
         state = MagtState(*StepGraph(magt)(*case.values())[1:])
+    newest = {"keys": state.keys, "values": state.values, "valid": state.valid}
+    for ahead in range(1, magt.config.right + 1):
+        again = {name: torch.stack([cases[2 - ahead][name][0], cases[1][name][1]]) for name in case}
+        again |= newest | {"ahead": torch.tensor([ahead, 1])}
+        cases.append({name: again[name] for name in case})
     return cases
 
 
@@ -169,7 +180,7 @@ def exportables(trained: Trained, data: Path) -> dict[GraphName, Exportable]:
     """The graphs of a bundle."""
     encoded = ["feature", "logits"]
     rows = dict.fromkeys(("text", "audio", "video", "present", "speaker"), 0)
-    state = dict.fromkeys(("keys", "values", "valid"), 0)
+    state = dict.fromkeys(("keys", "values", "valid", "ahead"), 0)
     return {
         "text": Exportable(trained.text, text_cases(data), encoded, {"input_ids": 1}),
         "audio": Exportable(trained.audio, audio_cases(), encoded, {"waveform": 1}),
@@ -312,6 +323,7 @@ def export_bundle(
         graphs=described,
         fusion=Fusion(
             window=config.window,
+            right_context=config.right,
             speakers=config.speakers - 1,
             state=[
                 StateArray(name=key, shape=list(tensor.shape[1:]), dtype="float32")

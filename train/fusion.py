@@ -41,6 +41,8 @@ class FusionRecipe:
     """Share of dialogues that lose all their words."""
     spoiled: float = 0.25
     """Share of dialogues whose words have a recogniser's errors."""
+    looked_again: float = 1.0
+    """Weight of the second look, with right context, beside the causal one."""
     average: float = 0.995
     """Of the weights, from step to step; the averaged ones are kept."""
     unknown_speakers: float = 0.1
@@ -138,11 +140,58 @@ def drop_modalities(there: Tensor, recipe: FusionRecipe) -> Tensor:
     return present * there[..., None]
 
 
+def loss_of(logits: Tensor, labels: Tensor, counted: Tensor, recipe: FusionRecipe) -> Tensor:
+    """The loss of all three heads.
+
+    Args:
+        logits: (3, b, n, classes), main head first.
+        labels: (b, n).
+        counted: (b, n), which utterances count.
+        recipe: weights of the heads.
+    """
+    text, audio, video = (one[counted] for one in logits)
+    targets = labels[counted]
+    loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
+    for one, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
+        helped = functional.cross_entropy(one, targets)
+        loss = loss + weight * (helped + logit_loss(one, text.detach()))
+    return loss
+
+
+def both_looks(
+    model: StreamingMagt,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    labels: Tensor,
+    recipe: FusionRecipe,
+) -> Tensor:
+    """The loss of the causal pass, and of a second look with some right context drawn at random.
+
+    The second counts where as many later utterances have come.
+    """
+    causal, cached = model.whole(*inputs)
+    there = labels != IGNORED
+    loss = loss_of(causal, labels, there, recipe)
+    ahead = int(torch.randint(1, model.config.right + 1, ()))
+    followed = torch.zeros_like(there)
+    followed[:, :-ahead] = there[:, ahead:]
+    if recipe.looked_again and followed.any():
+        again = model.look_again(*inputs, cached, ahead)
+        loss = loss + recipe.looked_again * loss_of(again, labels, followed, recipe)
+    return loss
+
+
 @torch.no_grad()
 def predict(
-    model: Magt, dialogues: list[Paired], keep: tuple[bool, bool, bool] = (True, True, True)
+    model: Magt,
+    dialogues: list[Paired],
+    keep: tuple[bool, bool, bool] = (True, True, True),
+    ahead: int = 0,
 ) -> NDArray[np.float32]:
-    """Logits (all utterances, classes), with the modalities not in `keep` masked everywhere."""
+    """Logits (all utterances, classes), with the modalities not in `keep` masked everywhere.
+
+    With `ahead`, a streaming model has looked again at each utterance once so many later ones had
+    come, or all there are.
+    """
     model.eval()
     logits = []
     for start in range(0, len(dialogues), 32):
@@ -151,7 +200,12 @@ def predict(
         )
         there = (labels != IGNORED).float()
         present = there[..., None] * torch.tensor(keep, dtype=torch.float32)
-        logits.append(model(features, present, speaker)[0][there > 0].numpy())
+        if ahead and isinstance(model, StreamingMagt):
+            cached = model.whole(features, present, speaker)[1]
+            scored = model.look_again(features, present, speaker, cached, ahead)
+        else:
+            scored = model(features, present, speaker)
+        logits.append(scored[0][there > 0].numpy())
     return np.concatenate(logits)
 
 
@@ -225,13 +279,12 @@ def train_fusion(
                 features, speaker, labels = collate(chosen, unknown)
                 speaker[torch.rand(len(chosen)) < recipe.unknown_speakers] = unknown
                 there = labels != IGNORED
-                present = drop_modalities(there.float(), recipe)
-                text, audio, video = (logits[there] for logits in model(features, present, speaker))
-                targets = labels[there]
-                loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
-                for logits, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
-                    helped = functional.cross_entropy(logits, targets)
-                    loss = loss + weight * (helped + logit_loss(logits, text.detach()))
+                inputs = (features, drop_modalities(there.float(), recipe), speaker)
+                loss = (
+                    both_looks(model, inputs, labels, recipe)
+                    if isinstance(model, StreamingMagt)
+                    else loss_of(model(*inputs), labels, there, recipe)
+                )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

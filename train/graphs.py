@@ -17,6 +17,52 @@ from torch.export import Dim
 
 from magtkd_rt.bundle.golden import GoldenCase
 from magtkd_rt.bundle.manifest import GraphName
+from magtkd_rt.models.magt import MagtState, PaperMagt, StreamingMagt
+
+
+class StepGraph(nn.Module):
+    """One step of a `StreamingMagt` with flat inputs and outputs, for export."""
+
+    def __init__(self, magt: StreamingMagt) -> None:
+        super().__init__()
+        self.magt = magt
+
+    def forward(
+        self,
+        text: Tensor,
+        audio: Tensor,
+        video: Tensor,
+        present: Tensor,
+        speaker: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        valid: Tensor,
+        ahead: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(b, f) three times, (b, m), (b,), the state, (b,) -> logits (b, classes), new state."""
+        features = torch.stack([text, audio, video], dim=1).unsqueeze(1)
+        state = MagtState(keys, values, valid)
+        logits, new = self.magt.step(
+            features, present.to(text.dtype).unsqueeze(1), speaker.unsqueeze(1), state, ahead
+        )
+        return logits[0, :, 0], new.keys, new.values, new.valid
+
+
+class PaperGraph(nn.Module):
+    """A whole dialogue through a `PaperMagt`, with flat inputs, for export."""
+
+    def __init__(self, magt: PaperMagt) -> None:
+        super().__init__()
+        self.magt = magt
+
+    def forward(
+        self, text: Tensor, audio: Tensor, video: Tensor, present: Tensor, speaker: Tensor
+    ) -> Tensor:
+        """(n, f) three times, (n, m), (n,) -> logits (n, classes)."""
+        features = torch.stack([text, audio, video], dim=1).unsqueeze(0)
+        present = present.to(text.dtype).unsqueeze(0)
+        logits: Tensor = self.magt(features, present, speaker.unsqueeze(0))[0, 0]
+        return logits
 
 
 @dataclass(frozen=True)

@@ -77,22 +77,42 @@ def encode_faces(
     return _bank(encoded, labels.tolist(), [0] * len(labels))
 
 
-def stream(recogniser: Recogniser, dialogues: list[Paired], present: Presence) -> Logits:
-    """Fuse every dialogue step by step, with the state of the steps before: (n, classes)."""
-    state = recogniser.bundle.manifest.fusion.state
-    start = {array.name: np.zeros((1, *array.shape), array.dtype) for array in state}
+def stream(
+    recogniser: Recogniser, dialogues: list[Paired], present: Presence, right: int = 0
+) -> list[Logits]:
+    """Fuse every dialogue step by step, with the state of the steps before.
+
+    Returns:
+        1 + `right` times (n, classes): what is said of each utterance at once, and when it is
+        looked at again after each of the next ones; where a dialogue ends before, what was said
+        last.
+    """
+    fusion = recogniser.bundle.manifest.fusion
+    start = {array.name: np.zeros((1, *array.shape), array.dtype) for array in fusion.state}
     rows = iter(present)
-    logits = []
+    said: list[list[Logits]] = [[] for _ in range(right + 1)]
     for dialogue in dialogues:
         kept: dict[str, NDArray[Any]] = start
+        inputs: list[dict[str, NDArray[Any]]] = []
+        by_ahead: list[list[Logits]] = [[] for _ in said]
         for features, speaker in zip(
             dialogue.features, _speakers(recogniser, dialogue), strict=True
         ):
-            inputs = _features(features[None], next(rows)[None]) | {"speaker": speaker[None]}
-            outputs = recogniser.engine.run("fusion", inputs | kept)
-            kept = {array.name: outputs[f"{array.name}_out"] for array in state}
-            logits.append(outputs["logits"])
-    return _finite(logits)
+            given = _features(features[None], next(rows)[None]) | {"speaker": speaker[None]}
+            inputs.append(given)
+            for ahead in range(min(right, len(inputs) - 1) + 1):
+                looked = inputs[-1 - ahead] | kept
+                if fusion.right_context:
+                    looked["ahead"] = np.array([ahead])
+                outputs = recogniser.engine.run("fusion", looked)
+                by_ahead[ahead].append(outputs["logits"])
+                if not ahead:
+                    kept = {array.name: outputs[f"{array.name}_out"] for array in fusion.state}
+        last: list[Logits] = []
+        for ahead, logits in enumerate(by_ahead):
+            last = logits + last[len(logits) :]
+            said[ahead] += last
+    return [_finite(logits) for logits in said]
 
 
 def whole_dialogues(recogniser: Recogniser, dialogues: list[Paired], present: Presence) -> Logits:

@@ -16,6 +16,7 @@ Results = dict[str, Any]
 
 _PLAIN: Final = {"text": "words", "audio": "voice", "video": "face"}
 _SPOILED: Final = "spoiled "
+_LATER: Final = ", looked at again after "
 _ALONE: Final = (
     ("text", "test", "words alone, MELD test"),
     ("text", "dev", "words alone, MELD dev"),
@@ -41,10 +42,13 @@ def plain_name(kind: str, condition: str) -> str:
     for one, other, name in _ALONE:
         if (kind, condition) == (one, other):
             return name
-    parts = [_PLAIN[part] for part in condition.removeprefix(_SPOILED).split("+")]
+    causal, _, later = condition.partition(_LATER)
+    parts = [_PLAIN[part] for part in causal.removeprefix(_SPOILED).split("+")]
     name = " + ".join(parts)
     if condition.startswith(_SPOILED):
         name = name.replace("words", "spoiled words", 1)
+    if kind == "revised":
+        return f"right context {later}, sees the future: {name}"
     return f"paper mode, sees the future: {name}" if kind == "paper" else f"fused: {name}"
 
 
@@ -52,7 +56,7 @@ def all_scores(results: Results) -> list[tuple[str, str, str, dict[str, Any]]]:
     """Every condition: kind, key, plain name, scores; the spoiled ones last of their kind."""
     return [
         (kind, condition, plain_name(kind, condition), results[kind][condition])
-        for kind in ("text", "audio", "video", "fused", "paper")
+        for kind in ("text", "audio", "video", "fused", "revised", "paper")
         for condition in sorted(results[kind], key=lambda name: name.startswith(_SPOILED))
     ]
 
@@ -69,7 +73,9 @@ def write(results: Results, out: Path) -> None:
         plots.reliability(name, scores, out / f"reliability-{stem}.png")
         figures.append((name, [f"confusion-{stem}.png", f"reliability-{stem}.png"]))
     on_meld = [
-        (name, scores) for kind, _, name, scores in everything if kind in ("text", "fused", "paper")
+        (name, scores)
+        for kind, _, name, scores in everything
+        if kind in ("text", "fused", "revised", "paper")
     ]
     plots.conditions(on_meld, out / "conditions.png")
 
@@ -82,6 +88,7 @@ def write(results: Results, out: Path) -> None:
     page = environment.from_string(PAGE).render(
         results=results,
         scores=everything,
+        named={(kind, condition): name for kind, condition, name, _ in everything},
         figures=figures,
         picture=lambda file: _embedded(out / file),
     )

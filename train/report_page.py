@@ -55,14 +55,20 @@ the corpora's labels read a line, a voice or a face.</li>
 rounds): over dialogues on MELD, over clips on RAVDESS, over faces on FER2013. Differences are taken
 on the same resampled dialogues. They do not cover the choice of training seed.</li>
 <li><strong>Causal</strong>: the words alone and everything called "fused" see an utterance and
-what came before it, step by step, as in a live conversation.
+what came before it, step by step, as in a live conversation.</li>
+{% if results.revised %}
+<li><strong>Rows called "right context" see a little of the future</strong>: an utterance is looked
+at again when one or two later ones have come, as a live conversation does when it revises a result;
+at a dialogue's end they see what there is.</li>
+{% endif %}
 {% if results.paper %}
-<strong>Only the rows called "paper mode" see the future</strong>: attention over the whole
-dialogue, as published, unusable live. They are for comparison with published tables, and their
-confidence is not calibrated.
-{% else %}
-Nothing here sees the future: this bundle has no graph of the paper mode.
-{% endif %}</li>
+<li><strong>Only the rows called "paper mode" see the whole future</strong>: attention over the
+whole dialogue, as published, unusable live. They are for comparison with published tables, and
+their confidence is not calibrated.</li>
+{% elif not results.revised %}
+<li>Nothing here sees the future: this bundle has no right context and no graph of the paper
+mode.</li>
+{% endif %}
 <li><strong>Few actors</strong>: the voices of the test are
 {{ results.counts.ravdess_test.clips }} clips of only {{ results.counts.ravdess_test.actors }}
 actors, speaking two sentences in a studio. The interval is over clips; another set of actors may
@@ -116,12 +122,21 @@ is what perfectly calibrated answers would show on as many.</p>
 <div class="scroll"><table>
 <tr><th>difference, in points</th><th>value</th><th>95 % interval</th><th>each pairing</th></tr>
 {% for name, one in results.differences.items() %}
-<tr><td>{{ name }}{% if "paper" in name %} (sees the future){% endif %}</td>
+<tr><td>{{ name }}{% if "paper" in name or "again" in name %} (sees the future)
+{%- endif %}</td>
 <td>{{ one.value | points }}</td><td>{{ one.low | points }} to {{ one.high | points }}</td>
 <td>{% for run in one.runs %}{{ run | points }}{% if not loop.last %}, {% endif %}{% endfor %}</td>
 </tr>
 {% endfor %}
 </table></div>
+
+{% if results.changed %}
+<p>A second look changes labels, in percent of the utterances:
+{% for name, one in results.changed.items() %}
+{{ named["revised", name] }}: {{ one.share | percent }}, to the right one
+{{ one.to_right | percent }}, from it {{ one.from_right | percent }}{{ "." if loop.last else ";" }}
+{% endfor %}</p>
+{% endif %}
 
 <h2>Per class</h2>
 {% for kind, condition, name, one in scores %}

@@ -191,7 +191,6 @@ def train_text(
     load_minilm(model)
     wanted = None
     if left_out is not None:
-        model.project.load_state_dict(left_out.student.project.state_dict())
         model.classify.load_state_dict(left_out.student.classify.state_dict())
         model.classify.requires_grad_(False)
         learned = [left_out.keeps(i) for i, dialogue in enumerate(everything) for _ in dialogue]

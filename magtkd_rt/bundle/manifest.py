@@ -150,9 +150,12 @@ class Fusion(_Part):
     """The fusion's state: the `window` last utterances, `speakers` numbers for who said them.
 
     The last number is any further speaker; the one after it says that the speaker is unknown.
+    `right_context` is how many later utterances the graph can look at when it looks at one again;
+    where it is not 0, the graph takes `ahead`, how many have followed each row's utterance.
     """
 
     window: PositiveInt
+    right_context: Annotated[int, Field(ge=0)] = 0
     speakers: PositiveInt
     state: Annotated[list[StateArray], Field(min_length=1)]
 
@@ -202,6 +205,8 @@ class Manifest(_Part):
             raise ValueError(
                 "the graph 'speaker' and its preprocessing come together or not at all"
             )
+        if ("ahead" in self.graphs["fusion"].inputs) != (self.fusion.right_context > 0):
+            raise ValueError("the fusion takes 'ahead' where it has right context, and only there")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("a label occurs twice")
         return self

@@ -31,6 +31,7 @@ class MagtConfig:
         heads: attention heads; `size` is a multiple.
         feed_forward: width of the feed-forward layer.
         window: how many utterances one may look at, itself included.
+        right: how many later utterances one may look at when it is looked at again, 1 or more.
         speakers: rows of the speaker table; the one before the last is any further speaker,
             the last an unknown one.
         classes: how many labels.
@@ -42,6 +43,7 @@ class MagtConfig:
     heads: int = 4
     feed_forward: int = 256
     window: int = 24
+    right: int = 2
     speakers: int = 10
     classes: int = 7
     dropout: float = 0.3
@@ -67,6 +69,13 @@ class MagtState:
         past = config.window - 1
         shape = (batch, _BLOCKS, config.heads, past, config.size // config.heads)
         return MagtState(torch.zeros(shape), torch.zeros(shape), torch.zeros(batch, 3, past))
+
+    def newest(self, count: int) -> MagtState:
+        """The last `count` utterances of it."""
+        start = self.valid.shape[2] - count
+        return MagtState(
+            self.keys[:, :, :, start:], self.values[:, :, :, start:], self.valid[:, :, start:]
+        )
 
 
 class AnchorGatedBlock(nn.Module):
@@ -197,23 +206,67 @@ class StreamingMagt(_Magt):
 
     Positions are a linear bias on the distance (ALiBi, Press et al. 2022) with learned slopes, so
     they never run out and a cached key stays valid when the window slides.
+
+    Once `ahead` later utterances have come, 1 to `right`, an utterance may be looked at again: its
+    own queries then see the keys and values that those left in the window, which are causal still,
+    and a learned bias stands for each place after it. Nothing but its own result changes.
     """
 
     def __init__(self, config: MagtConfig) -> None:
         super().__init__(config)
         start = 2.0 ** -torch.arange(1, config.heads + 1, dtype=torch.float32)
         self.slopes = nn.Parameter(start.log().repeat(_BLOCKS, 1))
+        # (blocks, h, right): later utterances start as what is as far back.
+        places = torch.arange(1, 1 + config.right)
+        self.later = nn.Parameter((-start[:, None] * places).repeat(_BLOCKS, 1, 1))
 
-    def _bias(self, count: int, valid: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Distances (n, k) and, per modality, what is hidden as (b, 1, n, k)."""
-        past = self.config.window - 1
-        distance = torch.arange(count)[:, None] + past - torch.arange(past + count)
-        allowed = (distance >= 0) & (distance < self.config.window)
+    def _attended(
+        self,
+        features: Tensor,
+        present: Tensor,
+        speaker: Tensor,
+        cached: MagtState,
+        distance: Tensor,
+        seen: Tensor,
+    ) -> tuple[Tensor, MagtState]:
+        """Score n utterances that see some of k cached ones and of themselves.
+
+        Args:
+            features, present, speaker: as in `advance`.
+            cached: of k utterances.
+            distance: (1 or b, n, k + n), how long before; less than 0 is later.
+            seen: as `distance`, what may be looked at.
+
+        Returns:
+            logits (3, b, n, classes), and `cached` with the n at its end.
+        """
+        valid = torch.cat([cached.valid, present.transpose(1, 2)], dim=2)
         hidden = [
-            torch.where((valid[:, i, None, :] > 0) & allowed, 0.0, -torch.inf).unsqueeze(1)
+            torch.where((valid[:, i, None, :] > 0) & seen, 0.0, -torch.inf).unsqueeze(1)
             for i in range(3)
         ]
-        return distance.clamp(min=0).to(valid.dtype), hidden
+        back = distance.clamp(min=0).to(valid.dtype).unsqueeze(1)
+        is_later = distance.unsqueeze(1) < 0
+        place = (-distance - 1).clamp(0, self.config.right - 1)
+        keys_out: list[Tensor] = []
+        values_out: list[Tensor] = []
+
+        def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
+            layer = cast("AnchorGatedBlock", self.blocks[block])
+            keys, values = layer.keys_values(source)
+            keys = torch.cat([cached.keys[:, block], keys], dim=2)
+            values = torch.cat([cached.values[:, block], values], dim=2)
+            keys_out.append(keys)
+            values_out.append(values)
+            slope = self.slopes[block].exp()[:, None, None]
+            later = torch.where(is_later, self.later[block][:, place].transpose(0, 1), 0.0)
+            bias = hidden[_SOURCES[block]] - slope * back + later
+            scored: Tensor = layer(anchor, keys, values, bias)
+            return scored
+
+        refined = self._refine(self._embed(features, present, speaker), attend)
+        everything = MagtState(torch.stack(keys_out, 1), torch.stack(values_out, 1), valid)
+        return self._heads(refined, features, present, hidden), everything
 
     def advance(
         self, features: Tensor, present: Tensor, speaker: Tensor, state: MagtState
@@ -230,31 +283,69 @@ class StreamingMagt(_Magt):
             logits (3, b, n, classes), main head first, and the new state. However the utterances
             are cut into calls, the logits are the same to rounding.
         """
+        past, count = self.config.window - 1, features.shape[1]
+        distance = (torch.arange(count)[:, None] + past - torch.arange(past + count))[None]
+        seen = (distance >= 0) & (distance < self.config.window)
+        logits, everything = self._attended(features, present, speaker, state, distance, seen)
+        return logits, everything.newest(past)
+
+    def step(
+        self, features: Tensor, present: Tensor, speaker: Tensor, state: MagtState, ahead: Tensor
+    ) -> tuple[Tensor, MagtState]:
+        """Score the next utterance of each dialogue, or look again at an earlier one.
+
+        Args:
+            features, present, speaker: as in `advance`, n = 1; of an earlier one as at first.
+            state: what the last utterance left.
+            ahead: (b,) int64: 0 for the next utterance, else how many have followed the one that
+                is meant, 1 to `right`.
+
+        Returns:
+            logits (3, b, 1, classes), and the new state, which means nothing where `ahead` is not
+            0.
+        """
         past = self.config.window - 1
-        valid = torch.cat([state.valid, present.transpose(1, 2)], dim=2)
-        distance, hidden = self._bias(features.shape[1], valid)
-        keys_out: list[Tensor] = []
-        values_out: list[Tensor] = []
+        # Its own place in the window is left out: it comes as it is now, at distance 0.
+        shift = torch.where(ahead > 0, ahead + 1, 0)[:, None, None]
+        cached = past - torch.arange(past) - shift
+        distance = torch.cat([cached, torch.zeros_like(shift)], dim=2)
+        seen = torch.cat([cached != 0, torch.ones_like(shift, dtype=torch.bool)], dim=2)
+        logits, everything = self._attended(features, present, speaker, state, distance, seen)
+        return logits, everything.newest(past)
 
-        def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
-            layer = cast("AnchorGatedBlock", self.blocks[block])
-            keys, values = layer.keys_values(source)
-            keys = torch.cat([state.keys[:, block], keys], dim=2)
-            values = torch.cat([state.values[:, block], values], dim=2)
-            keys_out.append(keys[:, :, -past:])
-            values_out.append(values[:, :, -past:])
-            slope = self.slopes[block].exp()[:, None, None]
-            scored: Tensor = layer(anchor, keys, values, hidden[_SOURCES[block]] - slope * distance)
-            return scored
+    def look_again(
+        self, features: Tensor, present: Tensor, speaker: Tensor, causal: MagtState, ahead: int
+    ) -> Tensor:
+        """Look at whole dialogues again: what `step` gives for each utterance, at once.
 
-        refined = self._refine(self._embed(features, present, speaker), attend)
-        new = MagtState(torch.stack(keys_out, 1), torch.stack(values_out, 1), valid[:, :, -past:])
-        return self._heads(refined, features, present, hidden), new
+        Args:
+            features, present, speaker: as in `forward`.
+            causal: keys and values of those n utterances, by `whole`.
+            ahead: how many later utterances each one sees, 1 to `right`.
+
+        Returns:
+            logits (3, b, n, classes); the last `ahead` see what there is of later ones.
+        """
+        places = torch.arange(features.shape[1])
+        apart = places[:, None] - places
+        # The window has moved on by `ahead`.
+        others = (apart >= -ahead) & (apart < self.config.window - 1 - ahead) & (apart != 0)
+        distance = torch.cat([apart, apart], dim=1)[None]
+        seen = torch.cat([others, apart == 0], dim=1)[None]
+        return self._attended(features, present, speaker, causal, distance, seen)[0]
+
+    def whole(self, features: Tensor, present: Tensor, speaker: Tensor) -> tuple[Tensor, MagtState]:
+        """The full causal pass, with the keys and values of all n utterances."""
+        count = features.shape[1]
+        empty = MagtState.empty(self.config, features.shape[0]).newest(0)
+        places = torch.arange(count)
+        distance = (places[:, None] - places)[None]
+        seen = (distance >= 0) & (distance < self.config.window)
+        return self._attended(features, present, speaker, empty, distance, seen)
 
     def forward(self, features: Tensor, present: Tensor, speaker: Tensor) -> Tensor:
         """The full causal pass: (b, n, m, f), (b, n, m), (b, n) -> (3, b, n, classes)."""
-        empty = MagtState.empty(self.config, features.shape[0])
-        return self.advance(features, present, speaker, empty)[0]
+        return self.whole(features, present, speaker)[0]
 
 
 class PaperMagt(_Magt):
@@ -280,47 +371,3 @@ class PaperMagt(_Magt):
 
         inputs = [x + positions for x in self._embed(features, present, speaker)]
         return self._heads(self._refine(inputs, attend), features, present, hidden)
-
-
-class StepGraph(nn.Module):
-    """One step of a `StreamingMagt` with flat inputs and outputs, for export."""
-
-    def __init__(self, magt: StreamingMagt) -> None:
-        super().__init__()
-        self.magt = magt
-
-    def forward(
-        self,
-        text: Tensor,
-        audio: Tensor,
-        video: Tensor,
-        present: Tensor,
-        speaker: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        valid: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(b, f) three times, (b, m), (b,), the state -> logits (b, classes) and the new state."""
-        features = torch.stack([text, audio, video], dim=1).unsqueeze(1)
-        state = MagtState(keys, values, valid)
-        logits, new = self.magt.advance(
-            features, present.to(text.dtype).unsqueeze(1), speaker.unsqueeze(1), state
-        )
-        return logits[0, :, 0], new.keys, new.values, new.valid
-
-
-class PaperGraph(nn.Module):
-    """A whole dialogue through a `PaperMagt`, with flat inputs, for export."""
-
-    def __init__(self, magt: PaperMagt) -> None:
-        super().__init__()
-        self.magt = magt
-
-    def forward(
-        self, text: Tensor, audio: Tensor, video: Tensor, present: Tensor, speaker: Tensor
-    ) -> Tensor:
-        """(n, f) three times, (n, m), (n,) -> logits (n, classes)."""
-        features = torch.stack([text, audio, video], dim=1).unsqueeze(0)
-        present = present.to(text.dtype).unsqueeze(0)
-        logits: Tensor = self.magt(features, present, speaker.unsqueeze(0))[0, 0]
-        return logits

@@ -94,21 +94,34 @@ class Recogniser:
         voice: NDArray[np.float32] = self._run("speaker", {"waveform": waveform[None]})["voice"][0]
         return voice
 
-    def fuse(self, features: Features, speaker: int | None, state: State | None) -> Fused:
+    @property
+    def right_context(self) -> int:
+        """How many later utterances `fuse` can look at when it looks at one again."""
+        return self._manifest.fusion.right_context
+
+    def fuse(
+        self, features: Features, speaker: int | None, state: State | None, ahead: int = 0
+    ) -> Fused:
         """Score one utterance in its context, and how much each modality moved the result.
 
         Args:
             features: per modality (text, audio, video) float32 (feature_size,), None if absent.
             speaker: number of the speaker in the conversation, from 0; None if it is unknown.
             state: of the previous :class:`Fused`; None at the start of a conversation.
+            ahead: 0 for the conversation's next utterance, else how many have followed the one that
+                is looked at again, with the features and the speaker it had at first. The state of
+                the result means nothing then.
 
         Raises:
-            ValueError: no modality is present, or a feature or the state has another shape.
+            ValueError: no modality is present, a feature or the state has another shape, or `ahead`
+                is more than the bundle's right context.
             EngineError: the graph failed.
         """
         here = [index for index, feature in enumerate(features) if feature is not None]
         if not here:
             raise ValueError("nothing to fuse: every modality is absent")
+        if not 0 <= ahead <= self.right_context:
+            raise ValueError(f"{ahead} later utterances: the bundle sees {self.right_context}")
         # Row 0 sees everything; each further row misses one of the modalities that are present.
         rows = 1 + len(here)
         present = np.zeros((rows, len(MODALITIES)), np.bool_)
@@ -125,6 +138,8 @@ class Recogniser:
             "speaker": np.full(rows, number, np.int64),
             **{name: np.repeat(array, rows, axis=0) for name, array in self._state(state).items()},
         }
+        if self.right_context:
+            inputs["ahead"] = np.full(rows, ahead, np.int64)
         outputs = self._run("fusion", inputs)
         probabilities = self.calibrate("fused", outputs["logits"])
         winner = int(probabilities[0].argmax())

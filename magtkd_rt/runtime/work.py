@@ -43,8 +43,10 @@ class Recognises(Protocol):
         """Encode faces."""
         ...
 
-    def fuse(self, features: Features, speaker: int | None, state: State | None) -> Fused:
-        """Score an utterance."""
+    def fuse(
+        self, features: Features, speaker: int | None, state: State | None, ahead: int = 0
+    ) -> Fused:
+        """Score an utterance, or look at it again."""
         ...
 
 
@@ -99,7 +101,7 @@ class ModelWork:
             case EncodeVideo():
                 return self._recogniser.encode_video(job.faces)
             case Fuse():
-                return self._recogniser.fuse(job.features, job.speaker, job.state)
+                return self._recogniser.fuse(job.features, job.speaker, job.state, job.ahead)
         raise TypeError(f"nobody knows how to do {job!r}")
 
     def _transcribe(self, job: Transcribe) -> Transcribed | None:

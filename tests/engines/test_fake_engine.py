@@ -26,6 +26,7 @@ def fusion_inputs(rows: int = 2) -> dict[str, NDArray[Any]]:
         "speaker": np.zeros(rows, np.int64),
         "keys": np.zeros((rows, 1, 1, 4, 8), np.float32),
         "valid": np.zeros((rows, 3, 4), np.bool_),
+        "ahead": np.zeros(rows, np.int64),
     }
 
 
@@ -70,6 +71,10 @@ def test_fusion_rows_masks_and_state(tiny_bundle: Bundle) -> None:
     assert not np.array_equal(without, both["logits"])
     noise = engine.run("fusion", {**masked, "audio": inputs["audio"] + 1})["logits"]
     np.testing.assert_array_equal(without, noise)
+
+    ahead = engine.run("fusion", {**inputs, "ahead": np.array([0, 1])})["logits"]
+    np.testing.assert_array_equal(ahead[0], both["logits"][0])
+    assert not np.array_equal(ahead[1], both["logits"][1])
 
     later = {**inputs, "keys": both["keys_out"], "valid": both["valid_out"]}
     assert not np.array_equal(engine.run("fusion", later)["logits"], both["logits"])

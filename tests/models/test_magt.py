@@ -11,16 +11,17 @@ from magtkd_rt.models.magt import (
     MagtConfig,
     MagtState,
     PaperMagt,
-    StepGraph,
     StreamingMagt,
 )
 
 
 def model_and_inputs(
-    window: int, count: int, seed: int, batch: int = 2
+    window: int, count: int, seed: int, batch: int = 2, right: int = 2
 ) -> tuple[StreamingMagt, Tensor, Tensor, Tensor]:
     torch.manual_seed(seed)
-    config = MagtConfig(feature_size=12, size=16, heads=2, feed_forward=24, window=window)
+    config = MagtConfig(
+        feature_size=12, size=16, heads=2, feed_forward=24, window=window, right=right
+    )
     magt = StreamingMagt(config).eval()
     features = torch.randn(batch, count, 3, 12)
     present = (torch.rand(batch, count, 3) < 0.7).float()
@@ -54,26 +55,64 @@ def test_any_chunking_equals_the_full_pass(
     assert (torch.cat(pieces, dim=2) - full).abs().max() <= 1e-4
 
 
-def test_the_step_graph_is_one_step() -> None:
-    magt, features, present, speaker = model_and_inputs(5, 9, 3)
-    graph = StepGraph(magt)
+@settings(max_examples=40, deadline=None)
+@given(
+    window=st.integers(2, 12),
+    count=st.integers(2, 30),
+    ahead=st.integers(1, 3),
+    seed=st.integers(0, 10_000),
+)
+def test_a_second_look_step_by_step_equals_that_at_whole_dialogues(
+    window: int, count: int, ahead: int, seed: int
+) -> None:
+    magt, features, present, speaker = model_and_inputs(window, count, seed, right=3)
     with torch.no_grad():
-        full = magt(features, present, speaker)[0]
+        causal, cached = magt.whole(features, present, speaker)
+        again = magt.look_again(features, present, speaker, cached, ahead)
         state = MagtState.empty(magt.config, 2)
-        for i in range(9):
-            text, audio, video = features[:, i].unbind(1)
-            logits, *parts = graph(
-                text,
-                audio,
-                video,
-                present[:, i] > 0,
-                speaker[:, i],
-                state.keys,
-                state.values,
-                state.valid,
+        for i in range(count):
+            new = slice(i, i + 1)
+            logits, state = magt.advance(features[:, new], present[:, new], speaker[:, new], state)
+            assert (logits - causal[:, :, new]).abs().max() <= 1e-4
+            if i >= ahead:
+                # each row of a batch may be another utterance
+                first = i - torch.tensor([ahead, 1])
+                rows = torch.arange(2)
+                looked, _ = magt.step(
+                    features[rows, first].unsqueeze(1),
+                    present[rows, first].unsqueeze(1),
+                    speaker[rows, first].unsqueeze(1),
+                    state,
+                    i - first,
+                )
+                assert (looked[:, 0, 0] - again[:, 0, i - ahead]).abs().max() <= 1e-4
+                once = magt.look_again(features, present, speaker, cached, 1)
+                assert (looked[:, 1, 0] - once[:, 1, i - 1]).abs().max() <= 1e-4
+
+
+def test_a_second_look_sees_so_far_and_no_further() -> None:
+    magt, features, present, speaker = model_and_inputs(5, 12, 11, right=2)
+    present = torch.ones_like(present)
+
+    def moved(changed: int, ahead: int) -> list[int]:
+        other = features.clone()
+        other[:, changed] = torch.randn_like(other[:, changed])
+        with torch.no_grad():
+            before, after = (
+                magt.look_again(x, present, speaker, magt.whole(x, present, speaker)[1], ahead)
+                for x in (features, other)
             )
-            state = MagtState(*parts)
-            assert (logits - full[:, i]).abs().max() <= 1e-4
+        apart = (before - after).abs().amax(dim=(0, 1, 3)) > 1e-6
+        return apart.nonzero().flatten().tolist()
+
+    # Its own queries reach 5 - 1 - ahead - 1 back; what those saw causally reaches 4 further.
+    assert moved(6, 1) == list(range(5, 6 + 7))[:7]
+    assert min(moved(6, 2)) == 4
+    assert min(moved(11, 2)) == 9
+    with torch.no_grad():
+        causal, cached = magt.whole(features, present, speaker)
+        again = magt.look_again(features, present, speaker, cached, 2)
+    assert not torch.allclose(causal[0, :, :10], again[0, :, :10], atol=1e-4)
 
 
 def test_the_future_changes_nothing_and_the_window_ends() -> None:

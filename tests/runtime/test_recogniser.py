@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from magtkd_rt.bundle.golden import check_golden
 from magtkd_rt.bundle.manifest import GRAPHS, Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.core.jobs import Fused, Turn
@@ -153,6 +154,7 @@ def probabilities(
             "video": VIDEO[None],
             "present": np.array([present]),
             "speaker": np.array([2]),
+            "ahead": np.array([0]),
             **state,
         },
     )
@@ -231,11 +233,41 @@ def test_state_flows_and_is_the_unmasked_rows(recogniser: Recogniser) -> None:
             "speaker": np.array([1]),
             "keys": np.zeros((1, 1, 1, 4, 8), np.float32),
             "valid": np.zeros((1, 3, 4), np.bool_),
+            "ahead": np.array([0]),
         },
     )
     for name in ("keys", "valid"):
         np.testing.assert_allclose(first[0].state[name], by_hand[f"{name}_out"], atol=1e-6)
         assert first[0].state[name].base is None  # holds no memory of the masked rows
+
+
+def test_a_second_look_is_given_how_many_have_followed(tiny_bundle: Bundle) -> None:
+    engine = Recorder(tiny_bundle)
+    recogniser = Recogniser(tiny_bundle, engine)
+    assert recogniser.right_context == 2
+    first = recogniser.fuse((TEXT, AUDIO, None), 0, None)
+    assert engine.seen["fusion"]["ahead"].tolist() == [0, 0, 0]
+    state = recogniser.fuse((TEXT, None, VIDEO), 1, first.state).state
+    again = recogniser.fuse((TEXT, AUDIO, None), 0, state, ahead=1)
+    assert engine.seen["fusion"]["ahead"].tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(engine.seen["fusion"]["keys"][2:], state["keys"])
+    assert not np.array_equal(again.probabilities, first.probabilities)
+    for ahead in (-1, 3):
+        with pytest.raises(ValueError, match="the bundle sees 2"):
+            recogniser.fuse((TEXT, AUDIO, None), 0, state, ahead)
+
+
+def test_a_bundle_without_right_context(causal_bundle: Bundle, tiny_bundle: Bundle) -> None:
+    recogniser = Recogniser(tiny_bundle, OnnxEngine(tiny_bundle, threads=1))
+    engine = OnnxEngine(causal_bundle, threads=1)
+    check_golden(causal_bundle, engine)
+    causal = Recogniser(causal_bundle, engine)
+    assert causal.right_context == 0
+    features = (TEXT, AUDIO, None)
+    one, other = causal.fuse(features, 0, None), recogniser.fuse(features, 0, None)
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+    with pytest.raises(ValueError, match="1 later utterances: the bundle sees 0"):
+        causal.fuse(features, 0, one.state, ahead=1)
 
 
 def test_fuse_refuses_what_makes_no_sense(recogniser: Recogniser) -> None:

@@ -86,9 +86,9 @@ _TINY_GRAPHS = {
         mixed = MatMul (mean, mix)
         voice = LpNormalization <axis=1, p=2> (mixed)
     }""",
-    # One layer, one head: the window's mean key stands for attention.
+    # One layer, one head: the window's mean key stands for attention, a constant for looking ahead.
     "fusion": """fusion (float[b,8] text, float[b,8] audio, float[b,8] video, bool[b,3] present,
-        int64[b] speaker, float[b,1,1,4,8] keys, bool[b,3,4] valid)
+        int64[b] speaker, float[b,1,1,4,8] keys, bool[b,3,4] valid, int64[b] ahead)
         => (float[b,7] logits, float[b,1,1,4,8] keys_out, bool[b,3,4] valid_out) {
         t = Unsqueeze (text, one)
         a = Unsqueeze (audio, one)
@@ -105,7 +105,9 @@ _TINY_GRAPHS = {
         old = Slice (valid, one, four, two)
         valid_out = Concat <axis=2> (old, here)
         context = ReduceMean <keepdims=0> (keys_out, one_two_three)
-        logits = MatMul (context, classify)
+        moved = Gather (places, ahead)
+        placed_context = Add (context, moved)
+        logits = MatMul (placed_context, classify)
     }""",
 }
 
@@ -118,6 +120,7 @@ def _tiny_graph(name: str) -> bytes:
         "project": random.standard_normal((48, 8), dtype=np.float32) / 255,
         "absent": random.standard_normal((1, 3, 8), dtype=np.float32),
         "speakers": random.standard_normal((10, 8), dtype=np.float32),
+        "places": np.concatenate([np.zeros((1, 8)), np.eye(8)[:2]]).astype(np.float32),
         "mix": random.standard_normal((8, 8), dtype=np.float32),
         "one_two_three": np.array([1, 2, 3]),
         **{w: np.array([i]) for i, w in enumerate(("zero", "one", "two", "three", "four"))},
@@ -145,7 +148,7 @@ def tiny_manifest(bert_tokenizer: Path) -> Manifest:
         "audio": (["waveform"], ["feature", "logits"]),
         "video": (["faces"], ["feature", "logits"]),
         "fusion": (
-            [*features, "present", "speaker", "keys", "valid"],
+            [*features, "present", "speaker", "keys", "valid", "ahead"],
             ["logits", "keys_out", "valid_out"],
         ),
         "speaker": (["waveform"], ["voice"]),
@@ -187,6 +190,7 @@ def tiny_manifest(bert_tokenizer: Path) -> Manifest:
             },
             "fusion": {
                 "window": 4,
+                "right_context": 2,
                 "speakers": 9,
                 "state": [
                     {"name": "keys", "shape": [1, 1, 4, 8], "dtype": "float32"},
@@ -223,6 +227,7 @@ def tiny_inputs(graph: str) -> dict[str, np.ndarray]:
             "present": np.array([[True, True, True], [False, True, False]]),
             "speaker": np.array([0, 8]),
             **state,
+            "ahead": np.array([0, 2]),
         },
     }[graph]
 
@@ -269,4 +274,34 @@ def deaf_bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
         tmp_path_factory.mktemp("bundles") / "deaf",
         Manifest.model_validate(described),
         files | {"golden.npz": write_golden(cases)},
+    )
+
+
+@pytest.fixture(scope="session")
+def causal_bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny bundle as bundles were before there was right context. Not to be changed either."""
+    described = tiny_bundle.manifest.model_dump(mode="json")
+    described["graphs"]["fusion"]["inputs"].remove("ahead")
+    del described["fusion"]["right_context"]
+    model = onnx.load(tiny_bundle.graph_path("fusion"))
+    del model.graph.input[-1]
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[:-3])
+    nodes[-1].input[0] = "context"
+    model.graph.node.append(nodes[-1])
+    onnx.checker.check_model(model)
+    content = model.SerializeToString()
+    cases = [case for case in read_golden(tiny_bundle) if case.graph != "fusion"]
+    inputs = {name: array for name, array in tiny_inputs("fusion").items() if name != "ahead"}
+    names = tiny_bundle.manifest.graphs["fusion"].outputs
+    outputs: Any = ReferenceEvaluator(onnx.load_from_string(content)).run(names, inputs)
+    cases.append(GoldenCase("fusion", "random", inputs, dict(zip(names, outputs, strict=True))))
+    files: dict[str, bytes | Path] = {
+        file: tiny_bundle.path(file) for file in tiny_bundle.manifest.files
+    }
+    return write_bundle(
+        tmp_path_factory.mktemp("bundles") / "causal",
+        Manifest.model_validate(described),
+        files | {"fusion.onnx": content, "golden.npz": write_golden(cases)},
     )

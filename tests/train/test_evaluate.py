@@ -153,6 +153,47 @@ def test_fused_is_what_the_runtime_would_say(
     assert found["ece"] == pytest.approx(np.mean(errors), abs=1e-5)
 
 
+@pytest.mark.parametrize("right", [1, 2])
+def test_right_context_is_what_the_runtime_would_say_last(
+    results: dict[str, Any],
+    recogniser: Recogniser,
+    pairings: list[list[Paired]],
+    right: int,
+) -> None:
+    runs, causal = [], []
+    for paired in pairings:
+        last: list[NDArray[np.float32]] = []
+        for dialogue in paired:
+            state, given = None, []
+            began = len(last)
+            for (text, audio, video), speaker in zip(
+                dialogue.features, dialogue.speaker, strict=True
+            ):
+                given.append(((text, audio, video), int(speaker)))
+                fused = recogniser.fuse(*given[-1], state)
+                state = fused.state
+                last.append(fused.probabilities)
+                for ahead in range(1, min(right, len(given) - 1) + 1):
+                    again = recogniser.fuse(*given[-1 - ahead], state, ahead)
+                    last[began + len(given) - 1 - ahead] = again.probabilities
+        runs.append(np.array(last, np.float64))
+        causal.append(fused_as_live(recogniser, paired, (True, True, True)).argmax(1))
+    name = f"text+audio+video, looked at again after {right}"
+    found, labels = results["revised"][name], labels_of(pairings[0])
+    wanted = [f1_score(labels, run.argmax(1), average="weighted", zero_division=0) for run in runs]
+    assert found["weighted_f1"]["runs"] == pytest.approx(wanted)
+    errors = [expected_calibration_error(labels, run) for run in runs]
+    assert found["ece"] == pytest.approx(np.mean(errors), abs=1e-5)
+
+    changed = results["changed"][name]
+    moved = [run.argmax(1) != before for run, before in zip(runs, causal, strict=True)]
+    assert changed["share"] == pytest.approx(np.mean(moved))
+    assert 0 < changed["share"] < 1
+    gained = changed["to_right"] - changed["from_right"]
+    accuracy = results["fused"]["text+audio+video"]["accuracy"]["value"]
+    assert gained == pytest.approx(found["accuracy"]["value"] - accuracy)
+
+
 def test_spoiled_words_and_no_words(
     results: dict[str, Any], recogniser: Recogniser, corpora_folder: Path
 ) -> None:
@@ -193,7 +234,7 @@ def test_every_combination_of_modalities_is_another(results: dict[str, Any]) -> 
 
 
 def test_intervals_hold_the_value(results: dict[str, Any]) -> None:
-    for kind in ("text", "audio", "video", "fused", "paper"):
+    for kind in ("text", "audio", "video", "fused", "revised", "paper"):
         for scores in results[kind].values():
             for name in ("accuracy", "uar"):
                 assert scores[name]["low"] <= scores[name]["value"] <= scores[name]["high"]
@@ -239,6 +280,18 @@ def test_differences_are_those_of_the_scores(results: dict[str, Any]) -> None:
             fused["spoiled text+audio+video"],
             fused["spoiled text"],
         ),
+        *(
+            (
+                f"{start}looked at again after {ahead} - fused",
+                results["revised"][f"{name}, looked at again after {ahead}"],
+                fused[name],
+            )
+            for ahead in (1, 2)
+            for start, name in (
+                ("", "text+audio+video"),
+                ("spoiled: ", "spoiled text+audio+video"),
+            )
+        ),
     ):
         difference = results["differences"][name]
         wanted = one["weighted_f1"]["value"] - other["weighted_f1"]["value"]
@@ -248,7 +301,7 @@ def test_differences_are_those_of_the_scores(results: dict[str, Any]) -> None:
 
 def test_goals_are_judged_by_what_was_measured(results: dict[str, Any]) -> None:
     rows = {row["what"]: row for row in results["reached"]}
-    assert len(rows) == 10
+    assert len(rows) == 12
     words = rows["words alone, MELD test: W-F1"]
     assert words["value"] == results["text"]["test"]["weighted_f1"]["value"]
     for row in rows.values():
@@ -298,6 +351,7 @@ def test_page_stands_alone_and_says_what_matters(results: dict[str, Any], out: P
     for said in (
         "Only the rows called",
         "paper mode, sees the future: words",
+        "right context 2, sees the future: spoiled words + voice + face",
         "expression, not of an inner state",
         "it is not a promise for a natural recording",
         "only 4 actors",
@@ -327,19 +381,22 @@ def test_again_gives_the_same(
     assert again == {key: results[key] for key in again}
 
 
-def test_without_paper_mode(
-    tiny_manifest: Manifest,
-    tiny_files: dict[str, bytes | Path],
+def test_without_right_context_and_paper_mode(
+    causal_bundle: Bundle,
     paired_bundle: Bundle,
     corpora_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report, "_PICTURED", {("text", "test")})  # plots take long
-    files = tiny_files | {"pairing.json": paired_bundle.path("pairing.json")}
-    bundle = write_bundle(tmp_path / "plain", tiny_manifest, files)
+    files: dict[str, bytes | Path] = {
+        file: causal_bundle.path(file) for file in causal_bundle.manifest.files
+    }
+    files["pairing.json"] = paired_bundle.path("pairing.json")
+    bundle = write_bundle(tmp_path / "plain", causal_bundle.manifest, files)
     results = evaluate(bundle.directory, corpora_folder, tmp_path / "out", rounds=1, threads=1)
-    assert results["paper"] == {}
+    assert results["paper"] == results["revised"] == results["changed"] == {}
+    assert not any("again" in name for name in results["differences"])
     assert not any("paper" in name for name in results["differences"])
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "Nothing here sees the future" in page
