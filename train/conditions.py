@@ -228,6 +228,12 @@ def causal_of(revised: str) -> str:
     return revised.partition(LATER)[0]
 
 
+def difference_of(revised: str) -> str:
+    """What the difference is called between a second look and the first."""
+    what = f"looked at again after {revised.partition(LATER)[2]} - fused"
+    return f"spoiled: {what}" if revised.startswith(SPOILED) else what
+
+
 def changed(labels: NDArray[np.int64], causal: list[Logits], again: list[Logits]) -> Results:
     """Shares of utterances whose label a second look changes, to the right one and from it."""
     before, after = (np.stack([run.argmax(axis=1) for run in runs]) for runs in (causal, again))
@@ -278,9 +284,7 @@ def compare(
         ),
     }
     for name, runs in revised.items():
-        spoiling, ahead = SPOILED in name, name.partition(LATER)[2]
-        what = f"looked at again after {ahead} - fused"
-        pairs[f"spoiled: {what}" if spoiling else what] = (runs, fused[causal_of(name)])
+        pairs[difference_of(name)] = (runs, fused[causal_of(name)])
     if paper:
         pairs["paper mode - fused"] = (paper[EVERYTHING], fused[EVERYTHING])
         pairs["paper mode - fused, words only"] = (paper[WORDS], fused[WORDS])

@@ -160,6 +160,13 @@ def fusion_cases(magt: StreamingMagt) -> list[dict[str, Tensor]]:
     return cases
 
 
+def step_graph(magt: StreamingMagt) -> Exportable:
+    """The fusion as it is exported: one step, or a look back, for any number of rows."""
+    cases = fusion_cases(magt)
+    outputs = ["logits", "keys_out", "values_out", "valid_out"]
+    return Exportable(StepGraph(magt), cases, outputs, dict.fromkeys(cases[0], 0))
+
+
 def paper_cases(magt: PaperMagt) -> list[dict[str, Tensor]]:
     """A dialogue of seven utterances, and of two."""
     random = torch.Generator().manual_seed(4)
@@ -180,17 +187,11 @@ def exportables(trained: Trained, data: Path) -> dict[GraphName, Exportable]:
     """The graphs of a bundle."""
     encoded = ["feature", "logits"]
     rows = dict.fromkeys(("text", "audio", "video", "present", "speaker"), 0)
-    state = dict.fromkeys(("keys", "values", "valid", "ahead"), 0)
     return {
         "text": Exportable(trained.text, text_cases(data), encoded, {"input_ids": 1}),
         "audio": Exportable(trained.audio, audio_cases(), encoded, {"waveform": 1}),
         "video": Exportable(trained.video, video_cases(), encoded, {"faces": 0}),
-        "fusion": Exportable(
-            StepGraph(trained.streaming),
-            fusion_cases(trained.streaming),
-            ["logits", "keys_out", "values_out", "valid_out"],
-            rows | state,
-        ),
+        "fusion": step_graph(trained.streaming),
         "paper": Exportable(
             PaperGraph(trained.paper), paper_cases(trained.paper), ["logits"], rows
         ),

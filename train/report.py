@@ -10,13 +10,12 @@ from jinja2 import Environment, StrictUndefined
 from rich.table import Table
 
 from magtkd_rt.train import plots
+from magtkd_rt.train.conditions import LATER, SPOILED
 from magtkd_rt.train.report_page import PAGE
 
 Results = dict[str, Any]
 
 _PLAIN: Final = {"text": "words", "audio": "voice", "video": "face"}
-_SPOILED: Final = "spoiled "
-_LATER: Final = ", looked at again after "
 _ALONE: Final = (
     ("text", "test", "words alone, MELD test"),
     ("text", "dev", "words alone, MELD dev"),
@@ -31,7 +30,7 @@ _PICTURED: Final = {
     ("video", "test"),
     ("fused", _EVERYTHING),
     ("fused", "text"),
-    ("fused", _SPOILED + _EVERYTHING),
+    ("fused", SPOILED + _EVERYTHING),
     ("paper", _EVERYTHING),
 }
 """Conditions that get a confusion matrix and a reliability diagram."""
@@ -42,10 +41,10 @@ def plain_name(kind: str, condition: str) -> str:
     for one, other, name in _ALONE:
         if (kind, condition) == (one, other):
             return name
-    causal, _, later = condition.partition(_LATER)
-    parts = [_PLAIN[part] for part in causal.removeprefix(_SPOILED).split("+")]
+    causal, _, later = condition.partition(LATER)
+    parts = [_PLAIN[part] for part in causal.removeprefix(SPOILED).split("+")]
     name = " + ".join(parts)
-    if condition.startswith(_SPOILED):
+    if condition.startswith(SPOILED):
         name = name.replace("words", "spoiled words", 1)
     if kind == "revised":
         return f"right context {later}, sees the future: {name}"
@@ -57,7 +56,7 @@ def all_scores(results: Results) -> list[tuple[str, str, str, dict[str, Any]]]:
     return [
         (kind, condition, plain_name(kind, condition), results[kind][condition])
         for kind in ("text", "audio", "video", "fused", "revised", "paper")
-        for condition in sorted(results[kind], key=lambda name: name.startswith(_SPOILED))
+        for condition in sorted(results[kind], key=lambda name: name.startswith(SPOILED))
     ]
 
 

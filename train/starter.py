@@ -121,6 +121,7 @@ def _write_card(bundle: Bundle, results: dict[str, Any] | None) -> None:
         "size": manifest.fusion.state[0].shape[1] * manifest.fusion.state[0].shape[3],
         "heads": manifest.fusion.state[0].shape[1],
         "window": manifest.fusion.window,
+        "right": manifest.fusion.right_context,
         "faces": FACES,
         "exchange": "; ".join(
             f"{split}: "

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from magtkd_rt.train.fusion import FusionRecipe, Mode, drop_modalities, new_model
+from magtkd_rt.models.magt import MagtConfig, MagtState, StreamingMagt
+from magtkd_rt.train.fusion import (
+    IGNORED,
+    FusionRecipe,
+    Mode,
+    both_looks,
+    drop_modalities,
+    loss_of,
+    new_model,
+)
 
 
 def test_no_utterance_loses_everything() -> None:
@@ -50,3 +59,30 @@ def test_without_voice_and_face_it_says_what_the_words_say(mode: Mode) -> None:
     apart = (model(features, present, speaker)[0] - said).abs().amax(dim=2)[0] > 1e-6
     seen = range(30) if mode == "paper" else range(2, 2 + model.config.window)
     assert apart.nonzero().flatten().tolist() == list(seen)
+
+
+@torch.no_grad()
+def test_the_second_look_counts_where_enough_have_followed() -> None:
+    """Its loss is that of what the steps of a live conversation say, one utterance behind."""
+    torch.manual_seed(4)
+    magt = StreamingMagt(MagtConfig(feature_size=8, size=16, heads=2, feed_forward=24, right=1))
+    magt.eval()
+    features, speaker = torch.randn(2, 5, 3, 8), torch.randint(0, 3, (2, 5))
+    labels = torch.randint(0, 7, (2, 5))
+    labels[1, 3:] = IGNORED  # the second dialogue is shorter
+    present = (labels != IGNORED).float()[..., None].expand(-1, -1, 3)
+    inputs = (features, present, speaker)
+    once, twice = (
+        both_looks(magt, inputs, labels, FusionRecipe(looked_again=weight)) for weight in (0.0, 0.5)
+    )
+
+    state, again = MagtState.empty(magt.config, 2), torch.zeros(3, 2, 5, 7)
+    for i in range(5):
+        now, before = slice(i, i + 1), slice(i - 1, i)
+        state = magt.advance(features[:, now], present[:, now], speaker[:, now], state)[1]
+        if i:
+            looked = features[:, before], present[:, before], speaker[:, before]
+            again[:, :, before] = magt.step(*looked, state, torch.ones(2, dtype=torch.long))[0]
+    followed = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]) > 0
+    wanted = loss_of(again, labels, followed, FusionRecipe())
+    torch.testing.assert_close(twice - once, 0.5 * wanted, atol=1e-5, rtol=1e-5)

@@ -7,10 +7,20 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from magtkd_rt.train.graphs import run_onnx, store_bytes, store_half
+from magtkd_rt.models.magt import MagtConfig, StreamingMagt
+from magtkd_rt.train.export import step_graph
+from magtkd_rt.train.graphs import (
+    input_arrays,
+    module_cases,
+    run_onnx,
+    store_bytes,
+    store_half,
+    to_onnx,
+)
 
 
 def looked_up_and_multiplied(path: Path) -> NDArray[np.int64]:
@@ -53,3 +63,35 @@ def test_half_spares_what_shall_stay_exact(tmp_path: Path, exact: set[str]) -> N
     after = run_onnx(path, {"ids": ids})[0]
     assert np.abs(after - before).max() < 0.003 * np.abs(before).max()
     assert np.array_equal(after, before) == bool(exact)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own, of itself
+def test_the_fusion_steps_and_looks_again_as_an_onnx_file(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    config = MagtConfig(feature_size=12, size=16, heads=2, feed_forward=24, window=5)
+    magt = StreamingMagt(config).eval()
+    graph, path = step_graph(magt), tmp_path / "fusion.onnx"
+    to_onnx(graph, path)
+    cases = module_cases("fusion", graph)
+    assert [case.inputs["ahead"].tolist() for case in cases] == [[0, 0]] * 3 + [[1, 1], [2, 1]]
+    for case in cases:
+        for got, wanted in zip(run_onnx(path, case.inputs), case.outputs.values(), strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-5)
+        alone = {name: array[1:] for name, array in case.inputs.items()}  # any number of rows
+        got = run_onnx(path, alone)[0]
+        np.testing.assert_allclose(got, case.outputs["logits"][1:], atol=1e-5)
+
+    # The same as the dialogue at once.
+    rows = [inputs for inputs in input_arrays(graph) if not inputs["ahead"].any()]
+    told = {
+        name: torch.from_numpy(np.stack([r[name][:1] for r in rows], axis=1)) for name in rows[0]
+    }
+    features = torch.stack([told["text"], told["audio"], told["video"]], dim=2)
+    present, speaker = told["present"].float(), told["speaker"]
+    with torch.no_grad():
+        causal, cached = magt.whole(features, present, speaker)
+        for case, ahead in zip(cases, (0, 0, 0, 1, 2), strict=True):
+            place = cases.index(case) if not ahead else 2 - ahead
+            again = magt.look_again(features, present, speaker, cached, ahead) if ahead else causal
+            wanted = again[0, 0, place].numpy()
+            np.testing.assert_allclose(case.outputs["logits"][0], wanted, atol=1e-4)

@@ -241,4 +241,4 @@ def _fuse(material: _Material, words: Bank, said: Said, seed: int) -> Logits:
         for dialogue, speaker in zip(paired, said.fused, strict=True)
     ]
     present = np.ones((len(words.labels), len(MODALITIES)), np.bool_)
-    return stream(material.recogniser, dialogues, present)
+    return stream(material.recogniser, dialogues, present)[0]
