@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from magtkd_rt.bundle.golden import check_golden
 from magtkd_rt.bundle.manifest import GRAPHS, Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
-from magtkd_rt.core.jobs import Fused, Turn
+from magtkd_rt.core.jobs import Fuse, Fused, Turn
 from magtkd_rt.core.media import VOICE_WINDOWS, WINDOW
 from magtkd_rt.engines.fake import FakeEngine
 from magtkd_rt.engines.interface import Engine
@@ -22,6 +22,7 @@ from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import EngineError
 from magtkd_rt.features.fit import fit_faces, fit_waveform
 from magtkd_rt.runtime.recogniser import Features, Recogniser, State
+from magtkd_rt.runtime.work import ModelWork
 
 RANDOM = np.random.default_rng(5)
 TEXT, AUDIO, VIDEO = (RANDOM.standard_normal(8, dtype=np.float32) for _ in range(3))
@@ -252,6 +253,9 @@ def test_a_second_look_is_given_how_many_have_followed(tiny_bundle: Bundle) -> N
     assert engine.seen["fusion"]["ahead"].tolist() == [1, 1, 1]
     np.testing.assert_array_equal(engine.seen["fusion"]["keys"][2:], state["keys"])
     assert not np.array_equal(again.probabilities, first.probabilities)
+    by_job = ModelWork(recogniser, None)(Fuse(7, "u0001", (TEXT, AUDIO, None), 0, state, ahead=1))
+    assert isinstance(by_job, Fused)
+    np.testing.assert_array_equal(by_job.probabilities, again.probabilities)
     for ahead in (-1, 3):
         with pytest.raises(ValueError, match="the bundle sees 2"):
             recogniser.fuse((TEXT, AUDIO, None), 0, state, ahead)
