@@ -191,6 +191,7 @@ def train_text(
     load_minilm(model)
     wanted = None
     if left_out is not None:
+        # Not its last layer too: that has learned from the part that is left out.
         model.classify.load_state_dict(left_out.student.classify.state_dict())
         model.classify.requires_grad_(False)
         learned = [left_out.keeps(i) for i, dialogue in enumerate(everything) for _ in dialogue]
