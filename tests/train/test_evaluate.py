@@ -25,6 +25,7 @@ from magtkd_rt.errors import BundleError, DataError, InputError
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.recogniser import Features, Recogniser
 from magtkd_rt.train import report
+from magtkd_rt.train.card import render
 from magtkd_rt.train.conditions import Corpora, measure, spoil
 from magtkd_rt.train.corpora import read_fer2013, read_meld, read_ravdess, read_sound
 from magtkd_rt.train.evaluate import evaluate, read_pairing
@@ -360,6 +361,24 @@ def test_page_stands_alone_and_says_what_matters(results: dict[str, Any], out: P
     ):
         assert said in text
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page).lower().split()
+
+
+def test_the_card_says_what_sees_the_future(results: dict[str, Any]) -> None:
+    names = ("data", "max_tokens", "size", "heads", "window", "right", "faces", "exchange")
+    card = render(dict.fromkeys(names, "so") | {"spoiled": 0.1}, results)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in card.splitlines()]
+    assert ["present", "causal", "1 later", "2 later", "paper mode"] in rows
+    everything = "text+audio+video"
+    wanted = [
+        results["fused"][everything],
+        *(results["revised"][f"{everything}, looked at again after {ahead}"] for ahead in (1, 2)),
+        results["paper"][everything],
+    ]
+    shown = [f"{one['weighted_f1']['value']:.3f}" for one in wanted]
+    assert [everything, *shown] in rows
+    assert ["audio", f"{results['fused']['audio']['weighted_f1']['value']:.3f}", "", "", ""] in rows
+    share = results["changed"][f"{everything}, looked at again after 2"]["share"]
+    assert f"looked at again after 2: {share:.1%} of the labels change" in card
 
 
 def test_summary_shows_every_goal(results: dict[str, Any]) -> None:
