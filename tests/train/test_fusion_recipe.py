@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from magtkd_rt.models.magt import MagtConfig, MagtState, StreamingMagt
 from magtkd_rt.train.fusion import (
+    HELD_BACK,
     IGNORED,
     FusionRecipe,
     Mode,
+    Split,
     both_looks,
     drop_modalities,
+    hold_back,
+    labels_of,
     loss_of,
     new_model,
+    predict,
 )
+from magtkd_rt.train.metrics import softmax
 
 
 def test_no_utterance_loses_everything() -> None:
@@ -86,3 +93,29 @@ def test_the_second_look_counts_where_enough_have_followed() -> None:
     followed = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]) > 0
     wanted = loss_of(again, labels, followed, FusionRecipe())
     torch.testing.assert_close(twice - once, 0.5 * wanted, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_later_utterances_that_mislead_are_held_back(small_split: Split) -> None:
+    torch.manual_seed(6)
+    magt = StreamingMagt(MagtConfig(feature_size=8, size=16, heads=2, feed_forward=24))
+    magt.classify[0].weight.mul_(20)
+    views = [small_split.pair(np.full(7, 1 / 7), seed) for seed in (1, 2)]
+    labels = labels_of(views[0])
+
+    def unlikely() -> float:
+        logits = [predict(magt, view, ahead=ahead) for view in views for ahead in (1, 2)]
+        truth = [softmax(one)[np.arange(len(labels)), labels] for one in logits]
+        return float(-np.log(np.concatenate(truth)).mean())
+
+    trained, before = magt.later.clone(), [predict(magt, view) for view in views]
+    tried = {}
+    for less in HELD_BACK:
+        magt.later.copy_(trained - less)
+        tried[less] = unlikely()
+    assert len(set(tried.values())) == len(HELD_BACK)
+    magt.later.copy_(trained)
+    assert hold_back(magt, views) == min(tried, key=lambda less: tried[less])
+    assert unlikely() == pytest.approx(min(tried.values()))
+    for view, logits in zip(views, before, strict=True):  # what is said at once stays
+        np.testing.assert_array_equal(predict(magt, view), logits)
