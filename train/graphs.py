@@ -94,6 +94,16 @@ def to_onnx(graph: Exportable, path: Path) -> None:
     )
     assert program is not None
     program.save(str(path), external_data=False)
+    forget_sources(path)
+
+
+def forget_sources(path: Path) -> None:
+    """Leave out which lines of which files each node came from: only weights and nodes count."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+    onnx.save(model, path)
 
 
 def store_half(path: Path, exact: set[str]) -> None:
