@@ -99,7 +99,9 @@ def test_the_second_look_counts_where_enough_have_followed() -> None:
 def test_later_utterances_that_mislead_are_held_back(small_split: Split) -> None:
     torch.manual_seed(6)
     magt = StreamingMagt(MagtConfig(feature_size=8, size=16, heads=2, feed_forward=24))
-    magt.classify[0].weight.mul_(20)
+    main = magt.classify[0]
+    assert isinstance(main, nn.Linear)
+    main.weight.mul_(20)
     views = [small_split.pair(np.full(7, 1 / 7), seed) for seed in (1, 2)]
     labels = labels_of(views[0])
 
