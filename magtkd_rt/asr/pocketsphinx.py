@@ -35,7 +35,7 @@ _LEARN = 3 * SAMPLE_RATE // 2
 _PRIOR_FRAMES = 50
 """Weight of the model's own cepstral mean beside the utterance's."""
 
-_MAX_HMMS = 7000
+_MAX_HMMS = 5000
 """Hidden Markov models that a frame may have open: half the default's time where it is hard to
 understand, and no more words wrong (docs/transcription.md)."""
 
