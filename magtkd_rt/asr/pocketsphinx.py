@@ -37,7 +37,7 @@ _PRIOR_FRAMES = 50
 
 _MAX_HMMS = 5000
 """Hidden Markov models that a frame may have open: half the default's time where it is hard to
-understand, and no more words wrong (docs/transcription.md)."""
+understand, for next to no more wrong words (docs/transcription.md)."""
 
 _IDLE_DECODERS = 2
 """Decoders kept for the next utterances; each takes some 80 MB and 0.4 s to load."""
