@@ -17,6 +17,10 @@ from magtkd_rt.core.media import SAMPLE_RATE, AudioChunk
 from magtkd_rt.errors import EngineError, ExtraMissing
 from magtkd_rt.features.network import offline
 
+_LEAST_TOKENS = 16
+_TOKENS_PER_SECOND = 10
+"""Eight words a second, which is more than people say, have about so many tokens."""
+
 _MAX_SAMPLES = 30 * SAMPLE_RATE
 """Whisper hears 30 s at once; the segmenter's utterances are shorter."""
 
@@ -126,6 +130,10 @@ class WhisperStream:
             condition_on_previous_text=False,
             vad_filter=False,
             word_timestamps=True,
+            # An utterance fits into one pass: no segments with times of their own, of which each
+            # costs another; nor more words than anybody says in that time.
+            without_timestamps=True,
+            max_new_tokens=_LEAST_TOKENS + round(_TOKENS_PER_SECOND * self._heard / SAMPLE_RATE),
         )
         return transcript(list(segments), info.language, self._start)
 
