@@ -242,6 +242,7 @@ def session_config(
         enrolled=enrolled,
         transcribe=transcribe,
         drafts=drafts,
+        right_context=manifest.fusion.right_context,
         guess_while_speaking=guess_while_speaking,
         # Where the bundle names no number, as many as fit into the prompt count.
         context_turns=MOST_TURNS if turns is None else turns + 1,
