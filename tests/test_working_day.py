@@ -29,7 +29,7 @@ from magtkd_rt.core.jobs import (
     Transcribe,
     Transcribed,
 )
-from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk
+from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.assembly import assemble
 from magtkd_rt.runtime.clock import VirtualClock
@@ -94,6 +94,9 @@ class Hourly(Senses):
         assert isinstance(item, AudioChunk)
         hears_call = item.start % HOUR < REAL
         return self._real.perceive(item) if hears_call else self._made.push(item)
+
+    def flush(self) -> list[HeardSound]:
+        return []
 
 
 def cheap(job: Job) -> object:
