@@ -76,7 +76,7 @@ class Encoding:
     def final(self, utterance: Utterance, sound: AudioChunk, faces: Faces) -> Evidence:
         """The same for the whole utterance: what was encoded at its last pause, if that is it."""
         ahead = utterance.draft
-        if ahead is None or not ahead.paused or ahead.end != sound.end:
+        if ahead is None or not ahead.paused or ahead.gave_way or ahead.end != sound.end:
             return self.senses(utterance, sound, faces, draft=False)
         same, ahead.faces = _same(ahead.faces, faces), faces
         if not same:
@@ -121,7 +121,8 @@ class Encoding:
             evidence.features[modality] = result.value.feature
             evidence.encode_ns += result.elapsed_ns
         else:
-            evidence.absent[modality] = "error"
+            evidence.gave_way |= isinstance(result.value, GaveWay)
+            evidence.absent[modality] = "overload" if evidence.gave_way else "error"
             self._requests.tell_failure(asked, result.value)
 
     def _faces(self, utterance: Utterance, evidence: Evidence, *, draft: bool) -> None:

@@ -50,6 +50,8 @@ class Evidence:
     features: dict[wire.ModalityName, NDArray[np.float32]] = field(default_factory=dict)
     absent: dict[wire.ModalityName, AbsenceReason] = field(default_factory=dict)
     encode_ns: int = 0
+    gave_way: bool = False
+    """A part of it was left out for lack of time."""
 
     @property
     def in_order(

@@ -147,6 +147,19 @@ def test_what_gave_way_is_asked_again_only_where_it_is_needed(desk: Any, make_tr
     assert [job.draft for job in one.of(EncodeAudio)][-1] is False
 
 
+def test_what_gave_way_at_a_pause_is_encoded_at_the_end(
+    desk: Any, make_track: Any, piece: Any
+) -> None:
+    def reply(job: Job) -> JobResult:
+        return JobResult(job.job_id, GaveWay()) if job.draft else default(job)
+
+    default = desk().reply
+    one = desk(drafts=True, reply=reply)  # answers come before the pause has become an end
+    one.hear(make_track((60, 0.95), (40, 0.0)), 1)
+    (final,) = one.of(wire.Emotion)
+    assert final.modalities["audio"].present
+
+
 def test_a_transcriber_that_gave_way_costs_the_words_only(desk: Any, make_track: Any) -> None:
     def reply(job: Job) -> JobResult:
         if isinstance(job, Transcribe):
