@@ -121,8 +121,9 @@ class Encoding:
             evidence.features[modality] = result.value.feature
             evidence.encode_ns += result.elapsed_ns
         else:
-            evidence.gave_way |= isinstance(result.value, GaveWay)
-            evidence.absent[modality] = "overload" if evidence.gave_way else "error"
+            gave_way = isinstance(result.value, GaveWay)
+            evidence.gave_way |= gave_way
+            evidence.absent[modality] = "overload" if gave_way else "error"
             self._requests.tell_failure(asked, result.value)
 
     def _faces(self, utterance: Utterance, evidence: Evidence, *, draft: bool) -> None:
