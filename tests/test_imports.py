@@ -38,7 +38,7 @@ MAY_IMPORT = {
 }
 """The order: core <- features <- bundle <- engines <- runtime <- server <- cli."""
 
-LEAF_MAY_IMPORT = {"wire": {"labels"}, "errors": set[str](), "labels": set[str]()}
+LEAF_MAY_IMPORT = {"wire": {"labels", "wire"}, "errors": set[str](), "labels": set[str]()}
 
 PURE = {
     "__future__", "bisect", "collections", "dataclasses", "enum", "fractions", "functools",

@@ -1,31 +1,32 @@
-"""The websocket server: subscribers on `/v1/events`, plain JSON on `/health`, `/schema.json`."""
+"""The websocket server: which path is answered by whom."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import json
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from magtkd_rt import wire
 from magtkd_rt.errors import ServerError
+from magtkd_rt.server import connection
 from magtkd_rt.server.access import check_bind, check_subprotocols, rules
 from magtkd_rt.server.connection import ConnectionGuard
-from magtkd_rt.server.hub import Hub, SubscriptionRefused
-from magtkd_rt.server.requests import json_response, read_query
-from magtkd_rt.server.subscription import Subscription
+from magtkd_rt.server.events import EventsEndpoint
+from magtkd_rt.server.hub import Hub
+from magtkd_rt.server.requests import json_response, path_of
+
+Endpoint = Callable[[ServerConnection], Awaitable[None]]
+"""Serves one websocket to its close."""
 
 EVENTS_PATH: Final = "/v1/events"
 MAX_INCOMING: Final = 16 * 1024
@@ -38,8 +39,7 @@ SPARE_CONNECTIONS: Final = 64
 """Connections beyond the subscribers, for `/health` and for saying no."""
 OPEN_SECONDS: Final = 5.0
 """How long a peer has for its request."""
-CLOSE_SECONDS: Final = 2.0
-"""How long a peer has to take what was sent before a close; shutdown takes no longer."""
+INGEST_PATH: Final = "/v1/ingest"
 
 _log = logging.getLogger("magtkd_rt.server")
 
@@ -57,6 +57,7 @@ class EventServer:
         allowed_origins: web origins that may connect, beside the server's own.
         allowed_hosts: host names by which the server may be reached, beside this machine's.
         max_subscribers: most subscribers at once; a few connections more may ask for `/health`.
+        ingest: serves who sends media on `/v1/ingest`; None refuses them.
 
     Raises:
         ServerError: on entering: the port is taken, or the address cannot be listened on.
@@ -72,6 +73,7 @@ class EventServer:
         allowed_origins: Sequence[str] = (),
         allowed_hosts: Sequence[str] = (),
         max_subscribers: int = 1100,
+        ingest: Endpoint | None = None,
     ) -> None:
         check_bind(host, port)
         self._hub = hub
@@ -83,6 +85,13 @@ class EventServer:
         self._max_subscribers = max_subscribers
         self._guard = ConnectionGuard(hub.counters, max_subscribers + SPARE_CONNECTIONS)
         self._server: Server | None = None
+        self._endpoints: dict[str, Endpoint] = {EVENTS_PATH: EventsEndpoint(hub, self._is_serving)}
+        if ingest is not None:
+            self._endpoints[INGEST_PATH] = ingest
+        self._plain: dict[str, Callable[[], Response]] = {
+            "/health": self._respond_health,
+            "/schema.json": lambda: json_response(HTTPStatus.OK, wire.schema_text()),
+        }
 
     @property
     def port(self) -> int:
@@ -106,7 +115,7 @@ class EventServer:
                 compression=None,  # costs more processor time than loopback has to gain
                 server_header=None,
                 open_timeout=OPEN_SECONDS,
-                close_timeout=CLOSE_SECONDS,
+                close_timeout=connection.CLOSE_SECONDS,
                 max_size=MAX_INCOMING,
                 max_queue=4,
                 write_limit=WRITE_LIMIT,
@@ -138,40 +147,36 @@ class EventServer:
         self._guard.abort_all(unless_open=True)
         self._hub.finish()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(connection.CLOSE_SECONDS):
                 await self._server.wait_closed()
         except TimeoutError:
             self._hub.counters["cut_off_at_shutdown"] += len(self._guard.connections)
             self._guard.abort_all()
             await self._server.wait_closed()
 
-    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
+    def _process_request(self, peer: ServerConnection, request: Request) -> Response | None:
+        path = path_of(request)
         refusal = self._rules.check(request.headers, self._port)
-        if refusal is None and path == EVENTS_PATH:
+        if refusal is None and path in self._endpoints:
             refusal = check_subprotocols(request.headers)
         if refusal is not None:
             self._hub.counters[refusal.counter] += 1
-            return connection.respond(refusal.status, refusal.reason + "\n")
-        if path == EVENTS_PATH:
-            return self._refuse_when_full(connection)
+            return peer.respond(refusal.status, refusal.reason + "\n")
+        if path in self._endpoints:
+            return self._refuse_when_full(peer)
         if request.method != "GET":
-            return connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is served\n")
-        if path == "/health":
-            return self._respond_health()
-        if path == "/schema.json":
-            return json_response(HTTPStatus.OK, wire.schema_text())
-        return connection.respond(
-            HTTPStatus.NOT_FOUND,
-            f"nothing here; try {EVENTS_PATH}, /health or /schema.json\n",
-        )
+            return peer.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is served\n")
+        if path in self._plain:
+            return self._plain[path]()
+        there = ", ".join((*self._endpoints, *self._plain))
+        return peer.respond(HTTPStatus.NOT_FOUND, f"nothing here; there are {there}\n")
 
-    def _refuse_when_full(self, connection: ServerConnection) -> Response | None:
+    def _refuse_when_full(self, peer: ServerConnection) -> Response | None:
         assert self._server is not None
         if len(self._server.connections) < self._max_subscribers:
             return None
         self._hub.counters["refused_full"] += 1
-        return connection.respond(
+        return peer.respond(
             HTTPStatus.SERVICE_UNAVAILABLE, "too many subscribers; try again later\n"
         )
 
@@ -184,75 +189,14 @@ class EventServer:
         status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
         return json_response(status, json.dumps(body) + "\n")
 
-    async def _handle(self, connection: ServerConnection) -> None:
-        """Serve one subscriber until it leaves, the session ends, or it must go."""
-        sock = connection.transport.get_extra_info("socket")
+    async def _handle(self, peer: ServerConnection) -> None:
+        sock = peer.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        assert connection.request is not None
-        try:
-            subscription = self._hub.subscribe(*read_query(connection.request.path))
-        except SubscriptionRefused as refused:
-            self._hub.counters["bad_requests"] += 1
-            with contextlib.suppress(ConnectionClosed):
-                await connection.send(wire.dump_message(refused.message))
-            await self._close(connection, CloseCode.POLICY_VIOLATION, refused.message.code)
-            return
-        try:
-            await self._close(connection, *await self._serve(connection, subscription))
-        finally:
-            self._hub.unsubscribe(subscription)
-
-    async def _serve(
-        self, connection: ServerConnection, subscription: Subscription
-    ) -> tuple[CloseCode, str]:
-        """Send what the subscription gives; return with which code to close, and why."""
-        sending = asyncio.create_task(_send_all(connection, subscription))
-        listening = asyncio.create_task(self._listen(connection))
-        subscription.on_overflow = sending.cancel
-        try:
-            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sending.cancel()
-            listening.cancel()
-            await asyncio.gather(sending, listening, return_exceptions=True)
-        if subscription.overflowed:
-            return CloseCode.TRY_AGAIN_LATER, "too slow; come back with since"
-        if not listening.cancelled():
-            return CloseCode.POLICY_VIOLATION, "subscribers send nothing"
-        if self._is_serving():
-            return CloseCode.NORMAL_CLOSURE, "session ended"
-        return CloseCode.GOING_AWAY, "server is shutting down"
-
-    async def _listen(self, connection: ServerConnection) -> None:
-        """Return when the peer has gone or talks too much; a subscriber has nothing to say."""
-        error = wire.Error(
-            code="bad_request",
-            message="subscribers send nothing; the next message closes",
-        )
-        with contextlib.suppress(ConnectionClosed):
-            await connection.recv()
-            self._hub.counters["junk_messages"] += 1
-            await connection.send(wire.dump_message(error))
-            await connection.recv()
-            self._hub.counters["junk_messages"] += 1
-
-    async def _close(self, connection: ServerConnection, code: CloseCode, reason: str) -> None:
-        """Close in order if the peer takes part, else cut it off."""
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await connection.close(code, reason)
-        except TimeoutError:
-            self._hub.counters["cut_off"] += 1
-        finally:
-            connection.transport.abort()
+        assert peer.request is not None
+        await self._endpoints[path_of(peer.request)](peer)
 
     def _is_serving(self) -> bool:
         return self._server is not None and self._server.is_serving()
-
-
-async def _send_all(connection: ServerConnection, subscription: Subscription) -> None:
-    while (message := await subscription.next()) is not None:
-        await connection.send(message, text=True)
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Final
 
 from websockets.asyncio.server import ServerConnection
+from websockets.frames import CloseCode
+
+CLOSE_SECONDS: Final = 2.0
+"""How long a peer has to take what was sent before a close; shutdown takes no longer."""
 
 STALL_SECONDS = 30.0
 """How long a peer may take nothing at all before it is cut off."""
 
 MAX_WRITE_BUFFER = 256 * 1024
 """Bytes that may wait for a peer; only one that floods us with pings can get there."""
+
+
+async def close(
+    connection: ServerConnection, code: CloseCode, reason: str, counters: Counter[str]
+) -> None:
+    """Close in order if the peer takes part, else cut it off and count it as `cut_off`."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.close(code, reason)
+    except TimeoutError:
+        counters["cut_off"] += 1
+    finally:
+        connection.transport.abort()
 
 
 class ConnectionGuard:

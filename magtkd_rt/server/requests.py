@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from websockets.datastructures import Headers
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
 
 from magtkd_rt.server.hub import SubscriptionRefused
 
@@ -39,6 +39,11 @@ def read_query(path: str) -> tuple[str | None, int | None]:
             remedy="give the seq of the last event you have, or 0 for all",
         )
     return session, None if since is None else int(since)
+
+
+def path_of(request: Request) -> str:
+    """The path of a request, without its query."""
+    return request.path.partition("?")[0]
 
 
 def json_response(status: HTTPStatus, text: str) -> Response:

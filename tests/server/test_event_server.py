@@ -16,7 +16,7 @@ from websockets.typing import Origin, Subprotocol
 from magtkd_rt import wire
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub, Limits
-from magtkd_rt.server import app as app_module
+from magtkd_rt.server import connection as connection_module
 
 PROTOCOL = Subprotocol(wire.PROTOCOL)
 
@@ -146,7 +146,7 @@ async def test_a_slow_reader_still_gets_every_final(script: Any) -> None:
 async def test_a_reader_that_never_reads_again_is_let_go(
     script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 0.2)
     hub = Hub(Limits(queue_messages=4))
     hub.open("call-1")
     async with EventServer(hub, port=0) as server:
@@ -184,7 +184,7 @@ async def test_leaving_in_mid_session_delivers_what_is_queued(script: Any) -> No
 async def test_leaving_delivers_what_is_queued_and_does_not_wait_for_the_deaf(
     script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 0.5)
     hub = Hub(Limits(queue_messages=1000))
     hub.open("call-1")
     loop = asyncio.get_running_loop()

@@ -1,30 +1,17 @@
-"""The protocol `magtkd.v1`: the types that server and clients share, and their JSON Schema.
-
-Unknown fields are ignored by readers. Times are seconds, probabilities are 0 to 1.
-`python -m magtkd_rt.wire > docs/schema.json` writes the schema anew.
-"""
+"""What the server sends: events, and the two messages beside them."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, Field
 
-PROTOCOL: Final = "magtkd.v1"
-"""Name of the websocket subprotocol."""
+from magtkd_rt.wire.base import Message, Probability
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 ModalityName = Literal["text", "audio", "video"]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class _Event(_Message):
+class _Event(Message):
     """Fields that every event carries."""
 
     seq: Annotated[int, Field(ge=1)]
@@ -36,7 +23,7 @@ class _Event(_Message):
     """Wall-clock time of the hand-over to the sockets, UTC; null in a replay without a clock."""
 
 
-class BundleInfo(_Message):
+class BundleInfo(Message):
     """Which weights speak."""
 
     name: str
@@ -44,13 +31,13 @@ class BundleInfo(_Message):
     licence: str
 
 
-class AsrInfo(_Message):
+class AsrInfo(Message):
     """Which transcriber listens."""
 
     name: str
 
 
-class SourceInfo(_Message):
+class SourceInfo(Message):
     """Where sound and picture come from; null where there is none."""
 
     audio: str | None
@@ -77,7 +64,7 @@ class SpeechStarted(_Event):
     utterance_id: str
 
 
-class WireWord(_Message):
+class WireWord(Message):
     """One recognised word."""
 
     text: str
@@ -107,7 +94,7 @@ class Transcript(_Event):
     end: float
 
 
-class Modality(_Message):
+class Modality(Message):
     """Whether a modality took part, why not, and how much it moved the result."""
 
     present: bool
@@ -119,7 +106,7 @@ class Modality(_Message):
     """Why it is absent; null if present. `overload`: it was left out for lack of time."""
 
 
-class Face(_Message):
+class Face(Message):
     """The face that an utterance was judged by: of several the one whose mouth moved with it."""
 
     box: tuple[float, float, float, float]
@@ -132,7 +119,7 @@ class Face(_Message):
     """Further faces beside it in those pictures, as a rule."""
 
 
-class Latency(_Message):
+class Latency(Message):
     """Where the time of an emotion went, in milliseconds."""
 
     endpoint_ms: float
@@ -189,7 +176,7 @@ class Status(_Event):
     code: str
     message: str
     lag_ms: float = 0.0
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = Field(default_factory=dict)
 
 
 class SessionEnded(_Event):
@@ -213,7 +200,7 @@ Event = Annotated[
 """Any event of a session."""
 
 
-class Snapshot(_Message):
+class Snapshot(Message):
     """The state as it is now: first message where `since` is absent or has left the ring."""
 
     type: Literal["snapshot"] = "snapshot"
@@ -227,7 +214,7 @@ class Snapshot(_Message):
     """The last result of each recent utterance, oldest utterance first."""
 
 
-class Error(_Message):
+class Error(Message):
     """Something the client sent cannot be accepted."""
 
     type: Literal["error"] = "error"
@@ -240,6 +227,7 @@ class Error(_Message):
         "too_fast",
         "unauthorized",
         "unknown_session",
+        "overload",
     ]
     message: str
 
@@ -257,38 +245,3 @@ ServerMessage = Annotated[
     Field(discriminator="type"),
 ]
 """Anything the server sends on `/v1/events`."""
-
-_SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(ServerMessage)
-
-
-def parse_message(text: str | bytes) -> ServerMessage:
-    """Read one message of the server.
-
-    Raises:
-        pydantic.ValidationError: the text is no message of this protocol.
-    """
-    return _SERVER_MESSAGE.validate_json(text)
-
-
-def dump_message(message: BaseModel) -> str:
-    """One message as compact JSON."""
-    return message.model_dump_json()
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of everything the server sends, as it is when sent."""
-    schema = _SERVER_MESSAGE.json_schema(mode="serialization")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"{PROTOCOL}: any message of the server on /v1/events",
-        **schema,
-    }
-
-
-def schema_text() -> str:
-    """The JSON Schema as `docs/schema.json` and `GET /schema.json` hold it."""
-    return json.dumps(json_schema(), indent=2) + "\n"
-
-
-if __name__ == "__main__":
-    print(schema_text(), end="")

@@ -1,0 +1,97 @@
+"""The protocol `magtkd.v1`: the types that server and clients share, and their JSON Schema.
+
+Unknown fields are ignored by readers. Times are seconds, probabilities are 0 to 1.
+`python -m magtkd_rt.wire > docs/schema.json` writes the schema anew.
+"""
+
+from __future__ import annotations
+
+from magtkd_rt.wire.base import PROTOCOL, Message, Probability
+from magtkd_rt.wire.events import (
+    AsrInfo,
+    BundleInfo,
+    Emotion,
+    Error,
+    Event,
+    Face,
+    Latency,
+    Modality,
+    ModalityName,
+    ServerMessage,
+    SessionEnded,
+    SessionStarted,
+    Snapshot,
+    SourceInfo,
+    SpeechStarted,
+    Status,
+    Transcript,
+    UtteranceDropped,
+    WireWord,
+)
+from magtkd_rt.wire.ingest import (
+    MEDIA_HEADER,
+    PICTURE,
+    SOUND,
+    Ack,
+    AudioFormat,
+    ClientMessage,
+    End,
+    Hello,
+    IngestLimits,
+    Ready,
+    VideoFormat,
+)
+from magtkd_rt.wire.schema import (
+    AnyMessage,
+    IngestMessage,
+    dump_message,
+    json_schema,
+    parse_client_message,
+    parse_ingest_message,
+    parse_message,
+    schema_text,
+)
+
+__all__ = [
+    "MEDIA_HEADER",
+    "PICTURE",
+    "PROTOCOL",
+    "SOUND",
+    "Ack",
+    "AnyMessage",
+    "AsrInfo",
+    "AudioFormat",
+    "BundleInfo",
+    "ClientMessage",
+    "Emotion",
+    "End",
+    "Error",
+    "Event",
+    "Face",
+    "Hello",
+    "IngestLimits",
+    "IngestMessage",
+    "Latency",
+    "Message",
+    "Modality",
+    "ModalityName",
+    "Probability",
+    "Ready",
+    "ServerMessage",
+    "SessionEnded",
+    "SessionStarted",
+    "Snapshot",
+    "SourceInfo",
+    "SpeechStarted",
+    "Status",
+    "Transcript",
+    "UtteranceDropped",
+    "VideoFormat",
+    "WireWord",
+    "dump_message",
+    "json_schema",
+    "parse_client_message",
+    "parse_ingest_message",
+    "parse_message",
+    "schema_text",
+]
