@@ -17,8 +17,28 @@ from magtkd_rt.errors import InputError
 AsrChoice = Literal["auto", "whisper", "pocketsphinx", "none"]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class LiveConfig:
+_STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ModelConfig:
+    """Which models are run.
+
+    Attributes:
+        asr: who transcribes.
+        whisper_model: name or directory of Whisper's weights; empty for the default.
+        bundle: name or directory of the bundle.
+        threads: threads that each graph may compute on.
+    """
+
+    asr: AsrChoice = "auto"
+    whisper_model: str = ""
+    bundle: str = "starter"
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+@dataclass(frozen=True, config=_STRICT)
+class LiveConfig(ModelConfig):
     """What `magtkd-live` can be told; the keys of the TOML file are the names of the fields.
 
     Attributes:
@@ -39,10 +59,6 @@ class LiveConfig:
         host: address that the server listens on.
         port: its port; 0 for any free one.
         linger: seconds that the server stays after the end.
-        asr: who transcribes.
-        whisper_model: name or directory of Whisper's weights; empty for the default.
-        bundle: name or directory of the bundle.
-        threads: threads that each graph may compute on.
         consent: those who are heard and seen know of it: devices are opened without a question.
         yes: answer every question with yes.
     """
@@ -64,10 +80,6 @@ class LiveConfig:
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
     linger: Annotated[float, Field(ge=0, le=86_400)] = 0.0
-    asr: AsrChoice = "auto"
-    whisper_model: str = ""
-    bundle: str = "starter"
-    threads: Annotated[int, Field(ge=1, le=64)] = 2
     consent: bool = False
     yes: bool = False
 

@@ -23,6 +23,7 @@ class SessionConfig:
         abstain_threshold: a result under it is marked `abstained`.
         context_turns: turns in whose light text is judged, its own included.
         channels_are_speakers: each channel is one speaker.
+        speaker_names: names of the channels' speakers, as far as they are known.
         voices: speakers are told by their voices, where channels do not tell them; the sound then
             comes with voice prints. With neither all is one speaker.
         channels: channels that are expected; their sound is put in one order.
@@ -56,6 +57,7 @@ class SessionConfig:
     abstain_threshold: float
     context_turns: int = 32
     channels_are_speakers: bool = False
+    speaker_names: tuple[str, ...] = ()
     voices: bool = False
     channels: int = 1
     transcribe: bool = True

@@ -89,6 +89,8 @@ class Recognition:
         )
         if self._speakers is None:
             utterance.speaker = utterance.guess = self._conversation.speaker(opened.channel)
+            names = self._config.speaker_names[opened.channel :]
+            utterance.speaker_name = names[0] if names else None
         self._open[opened.channel] = utterance
         self._out.emit(wire.SpeechStarted(**self._out.stamp(), utterance_id=utterance.id))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,19 +14,17 @@ from typing import Final
 from magtkd_rt import wire
 from magtkd_rt.asr.base import Transcriber
 from magtkd_rt.asr.process import PocketsphinxProcess
-from magtkd_rt.asr.select import select as select_asr
 from magtkd_rt.asr.whisper import WhisperTranscriber
 from magtkd_rt.bundle.manifest import Manifest
-from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
 from magtkd_rt.core.speakers import Enrolled, SpeakerConfig
-from magtkd_rt.engines.select import select as select_engine
 from magtkd_rt.errors import BundleError, InputError
 from magtkd_rt.features.faces import FaceFinder, YuNet
 from magtkd_rt.runtime.enrolment import Enrolment, enrol, read_enrolments
 from magtkd_rt.runtime.live import Setup
 from magtkd_rt.runtime.meter import Meter
+from magtkd_rt.runtime.models import Models, load_models
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.runtime.senses import Senses
 from magtkd_rt.runtime.status import Report
@@ -92,7 +91,7 @@ def open_devices(config: LiveConfig) -> LiveSource:
 
 
 def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | None = None) -> Setup:
-    """Load all that a session needs.
+    """Load all that a session of its own needs.
 
     Args:
         config: the settings.
@@ -104,58 +103,116 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
             speaker not be known by the recording that is to tell their voice.
     """
     known = _enrolments(config)
-    with ThreadPoolExecutor(4, thread_name_prefix="load") as pool:
-        asr = pool.submit(_transcriber, config, transcriber)
-        faces = pool.submit(FaceFinder) if media.video is not None else None
-        speech = pool.submit(StreamingVad, media.channels)
-        bundle = Bundle.load(config.bundle)
-        selected = select_engine(bundle, threads=config.threads)
-        recogniser = Recogniser(bundle, selected.engine)
-        enrolled = _enrol(known, recogniser)
-        opened, asr_reason = asr.result()
-        finder = faces.result() if faces is not None else None
-        detector = speech.result()
+    with ThreadPoolExecutor(2, thread_name_prefix="load") as pool:
+        detectors = pool.submit(Detectors.open, media)
+        models = load_models(config, transcriber)
+        enrolled = _enrol(known, models.recogniser)
+        opened = detectors.result()
+    setup = set_up(
+        models,
+        opened,
+        media,
+        notice=NOTICE if config.record is None else f"{NOTICE} {RECORDED}",
+        channels_are_speakers=config.channels_are_speakers,
+        enrolled=enrolled,
+        drafts=config.provisional and not config.fast,
+        transcriber=models.transcriber,
+    )
+    owned = None if models.transcriber is transcriber else models.transcriber
+    return replace(setup, close=partial(_close, setup.close, owned))
+
+
+@dataclass(frozen=True, slots=True)
+class Detectors:
+    """What each session has of its own, since it remembers what it heard and saw."""
+
+    speech: StreamingVad
+    faces: FaceFinder | None
+
+    @classmethod
+    def open(cls, media: MediaInfo) -> Detectors:
+        """For a source's sound and pictures.
+
+        Raises:
+            MagtkdError: a detector cannot be had.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
+            faces = pool.submit(FaceFinder) if media.video is not None else None
+            speech = StreamingVad(media.channels)
+            return cls(speech, faces.result() if faces is not None else None)
+
+
+def set_up(
+    models: Models,
+    detectors: Detectors,
+    media: MediaInfo,
+    *,
+    transcriber: Transcriber | None,
+    notice: str,
+    channels_are_speakers: bool = False,
+    speaker_names: tuple[str, ...] = (),
+    enrolled: tuple[Enrolled, ...] = (),
+    drafts: bool = True,
+) -> Setup:
+    """A session's parts, around models that other sessions may share.
+
+    Args:
+        models: what runs.
+        detectors: of this session alone.
+        media: what its source brings.
+        transcriber: for this session; not closed with it.
+        notice: what those who are recorded should be told.
+        channels_are_speakers: each channel is a speaker.
+        speaker_names: of the channels, where they have names.
+        enrolled: speakers whose voices are known beforehand.
+        drafts: whether there are provisional results.
+
+    Raises:
+        InputError: there are more channels than can be speakers.
+    """
+    recogniser, manifest = models.recogniser, models.bundle.manifest
     meter = Meter()
     voices = None
-    if recogniser.tells_voices_apart and not config.channels_are_speakers:
+    if recogniser.tells_voices_apart and not channels_are_speakers:
         voices = VoiceListener(recogniser.voice, meter)
+    told_by = _why_speakers(manifest, enrolled, channels_are_speakers=channels_are_speakers)
     notes = [
-        Report("info", "asr", asr_reason),
-        Report("info", "engine", selected.reason),
-        Report("info", "speakers", _why_speakers(config, bundle.manifest, enrolled)),
+        Report("info", "asr", models.asr_reason),
+        Report("info", "engine", models.engine_reason),
+        Report("info", "speakers", told_by),
     ]
-    if finder is not None:
-        notes.append(Report("info", "faces", _why_detector(finder.detector.name)))
-    manifest = bundle.manifest
-    smaller = PocketsphinxProcess if isinstance(opened, WhisperTranscriber) else None
-    work = ModelWork(recogniser, opened, smaller)
+    if detectors.faces is not None:
+        notes.append(Report("info", "faces", _why_detector(detectors.faces.detector.name)))
+    smaller = PocketsphinxProcess if isinstance(transcriber, WhisperTranscriber) else None
+    work = ModelWork(recogniser, transcriber, smaller)
     return Setup(
         session_id=new_session_id(),
         config=session_config(
             manifest,
             channels=max(1, media.channels),  # a session without sound has a silent one
-            channels_are_speakers=config.channels_are_speakers,
-            transcribe=opened is not None,
+            channels_are_speakers=channels_are_speakers,
+            speaker_names=speaker_names,
+            transcribe=transcriber is not None,
             voices=voices is not None,
             enrolled=enrolled,
-            drafts=config.provisional and not config.fast,
-            guess_while_speaking=opened is not None and opened.guesses_while_speaking,
+            drafts=drafts,
+            guess_while_speaking=transcriber is not None and transcriber.guesses_while_speaking,
         ),
         info=SessionInfo(
             bundle=wire.BundleInfo(
-                name=manifest.name, sha256=bundle.sha256, licence=manifest.licence
+                name=manifest.name, sha256=models.bundle.sha256, licence=manifest.licence
             ),
-            asr=wire.AsrInfo(name=opened.name if opened is not None else "none"),
-            engine=selected.engine.name,
+            asr=wire.AsrInfo(name=transcriber.name if transcriber is not None else "none"),
+            engine=recogniser.engine.name,
             sources=wire.SourceInfo(audio=media.audio, video=media.video),
-            notice=NOTICE if config.record is None else f"{NOTICE} {RECORDED}",
+            notice=notice,
         ),
-        senses=Senses(detector, finder, media.channels, meter, voices),
+        senses=Senses(detectors.speech, detectors.faces, media.channels, meter, voices),
         work=work,
         notes=tuple(notes),
         meter=meter,
         spare_asr=work.spare_asr if smaller is not None else None,
-        close=partial(_close, work, opened if opened is not transcriber else None),
+        close=work.close,
     )
 
 
@@ -177,8 +234,10 @@ def _enrol(enrolments: Sequence[Enrolment], recogniser: Recogniser) -> tuple[Enr
     return tuple(enrol(one, recogniser.voice) for one in enrolments)
 
 
-def _why_speakers(config: LiveConfig, manifest: Manifest, enrolled: Sequence[Enrolled]) -> str:
-    if config.channels_are_speakers:
+def _why_speakers(
+    manifest: Manifest, enrolled: Sequence[Enrolled], *, channels_are_speakers: bool
+) -> str:
+    if channels_are_speakers:
         return "each channel of the sound is a speaker"
     graph = manifest.graphs.get("speaker")
     if graph is None:
@@ -197,16 +256,10 @@ def _why_detector(name: str) -> str:
     )
 
 
-def _close(work: ModelWork, opened: Transcriber | None) -> None:
-    work.close()
-    if opened is not None:
-        opened.close()
-
-
-def _transcriber(config: LiveConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:
-    if given is not None:
-        return given, f"words by {given.name}"
-    return select_asr(config.asr, config.whisper_model or None)
+def _close(close: Callable[[], None], transcriber: Transcriber | None) -> None:
+    close()
+    if transcriber is not None:
+        transcriber.close()
 
 
 def session_config(
@@ -214,6 +267,7 @@ def session_config(
     *,
     channels: int,
     channels_are_speakers: bool,
+    speaker_names: tuple[str, ...] = (),
     transcribe: bool,
     voices: bool = False,
     enrolled: tuple[Enrolled, ...] = (),
@@ -238,6 +292,7 @@ def session_config(
         abstain_threshold=manifest.calibration.abstain_threshold,
         channels=channels,
         channels_are_speakers=channels_are_speakers,
+        speaker_names=speaker_names,
         voices=voices,
         enrolled=enrolled,
         transcribe=transcribe,
