@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from magtkd_rt.runtime.live import Setup
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.models import Models, load_models
 from magtkd_rt.runtime.recogniser import Recogniser
-from magtkd_rt.runtime.senses import Senses
+from magtkd_rt.runtime.senses import HearsSpeech, Senses
 from magtkd_rt.runtime.status import Report
 from magtkd_rt.runtime.voices import VoiceListener
 from magtkd_rt.runtime.work import ModelWork
@@ -108,7 +108,8 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         models = load_models(config, transcriber)
         enrolled = _enrol(known, models.recogniser)
         opened = detectors.result()
-    setup = set_up(
+    ours = models.transcriber if transcriber is None else None
+    return set_up(
         models,
         opened,
         media,
@@ -117,16 +118,15 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         enrolled=enrolled,
         drafts=config.provisional and not config.fast,
         transcriber=models.transcriber,
+        release=ours.close if ours is not None else _nothing,
     )
-    owned = None if models.transcriber is transcriber else models.transcriber
-    return replace(setup, close=partial(_close, setup.close, owned))
 
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
     """What each session has of its own, since it remembers what it heard and saw."""
 
-    speech: StreamingVad
+    speech: HearsSpeech
     faces: FaceFinder | None
 
     @classmethod
@@ -148,6 +148,7 @@ def set_up(
     media: MediaInfo,
     *,
     transcriber: Transcriber | None,
+    release: Callable[[], None],
     notice: str,
     channels_are_speakers: bool = False,
     speaker_names: tuple[str, ...] = (),
@@ -160,7 +161,8 @@ def set_up(
         models: what runs.
         detectors: of this session alone.
         media: what its source brings.
-        transcriber: for this session; not closed with it.
+        transcriber: for this session.
+        release: called when the session has let go of everything.
         notice: what those who are recorded should be told.
         channels_are_speakers: each channel is a speaker.
         speaker_names: of the channels, where they have names.
@@ -212,7 +214,7 @@ def set_up(
         notes=tuple(notes),
         meter=meter,
         spare_asr=work.spare_asr if smaller is not None else None,
-        close=work.close,
+        close=partial(_close, work, release),
     )
 
 
@@ -256,10 +258,13 @@ def _why_detector(name: str) -> str:
     )
 
 
-def _close(close: Callable[[], None], transcriber: Transcriber | None) -> None:
-    close()
-    if transcriber is not None:
-        transcriber.close()
+def _close(work: ModelWork, release: Callable[[], None]) -> None:
+    work.close()
+    release()
+
+
+def _nothing() -> None:
+    """Nothing to let go of."""
 
 
 def session_config(
