@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import typer
 
 from magtkd_rt.cli.consent import ask_consent
+from magtkd_rt.cli.interrupts import Interrupts
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.errors import InputError
 from magtkd_rt.runtime.assembly import assemble, open_devices, open_recording
@@ -26,8 +25,6 @@ from magtkd_rt.server import EventServer, Hub
 from magtkd_rt.sources import FileSource, Source
 from magtkd_rt.sources.live import LiveSource
 from magtkd_rt.view import LineView, OutputConsole, TerminalView
-
-INTERRUPTED = 130
 
 
 def run_live(config: LiveConfig) -> None:
@@ -68,7 +65,7 @@ async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
         config: the settings; nobody is asked anything any more.
         source: closed at the end.
     """
-    interrupts = _Interrupts()
+    interrupts = Interrupts()
     async with AsyncExitStack() as stack:
         stack.callback(source.close)
         sinks: list[Sink] = []
@@ -129,7 +126,7 @@ async def _shown(
     setup: Setup,
     address: str,
     recorder: Recorder | None,
-    interrupts: _Interrupts,
+    interrupts: Interrupts,
 ) -> AsyncIterator[Sink]:
     """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
     console = OutputConsole()
@@ -160,28 +157,3 @@ class _Running:
         if self.session is None:
             return {"loading": True}
         return {"lag_ms": round(self.session.lag_ms, 1), "dropped": self.session.dropped}
-
-
-class _Interrupts:
-    """Ctrl-C and SIGTERM: the first ends the session in order, the next leaves at once.
-
-    Attributes:
-        first: ends the session in order; None where there is nothing to be ended in order.
-        leave: what must be done even when leaving at once.
-    """
-
-    def __init__(self) -> None:
-        self.first: Callable[[str], None] | None = None
-        self.leave: Callable[[], None] = lambda: None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupt, number)
-
-    def _interrupt(self, number: int) -> None:
-        if self.first is not None:
-            stop, self.first = self.first, None
-            stop("interrupted" if number == signal.SIGINT else "terminated")
-            return
-        self.leave()
-        # Models may be computing on other threads, which nobody wants to wait for.
-        os._exit(INTERRUPTED)
