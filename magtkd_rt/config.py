@@ -1,13 +1,13 @@
-"""Settings of a live session: one frozen dataclass, filled from one TOML file plus flags."""
+"""Settings of the programs: frozen dataclasses, each filled from one TOML file plus flags."""
 
 from __future__ import annotations
 
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -84,39 +84,57 @@ class LiveConfig(ModelConfig):
     yes: bool = False
 
 
-DEFAULTS = asdict(LiveConfig())
-"""What holds where neither file nor flag says anything."""
+@dataclass(frozen=True, config=_STRICT)
+class ServeConfig(ModelConfig):
+    """What `magtkd serve` can be told; the keys of the TOML file are the names of the fields.
 
-_PLACE: Final = Path("magtkd") / "config.toml"
+    Attributes:
+        provisional: tell results while somebody speaks.
+        max_sessions: conversations that may go on at once; more are refused.
+        jsonl: folder that gets a file of events for each session.
+        host: address that the server listens on.
+        port: its port; 0 for any free one.
+    """
+
+    provisional: bool = True
+    max_sessions: Annotated[int, Field(ge=1, le=1000)] = 8
+    jsonl: Path | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
 
 
-def usual_file() -> Path:
-    """Where `magtkd-live` looks for settings unless told; there need not be such a file."""
+Config = TypeVar("Config", LiveConfig, ServeConfig)
+
+_FILES: Final = {LiveConfig: "config.toml", ServeConfig: "serve.toml"}
+
+
+def usual_file(kind: type[LiveConfig | ServeConfig] = LiveConfig) -> Path:
+    """Where a program looks for settings unless told; there need not be such a file."""
     home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / _PLACE
+    return (Path(home) if home else Path.home() / ".config") / "magtkd" / _FILES[kind]
 
 
-def find_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
+def find_config(kind: type[Config], file: Path | None, flags: Mapping[str, object]) -> Config:
     """As `load_config`, with the file in the usual place where none is named.
 
     Raises:
         InputError: see `load_config`.
     """
-    usual = usual_file()
-    return load_config(usual if file is None and usual.exists() else file, flags)
+    usual = usual_file(kind)
+    return load_config(kind, usual if file is None and usual.exists() else file, flags)
 
 
-def load_config(file: Path | None, flags: Mapping[str, object]) -> LiveConfig:
+def load_config(kind: type[Config], file: Path | None, flags: Mapping[str, object]) -> Config:
     """Settings of the file, then of the flags: a flag that is not None wins.
 
     Raises:
         InputError: the file cannot be read, a key is unknown, or a value makes no sense.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    return _build({**(_read(file) if file is not None else {}), **given})
+    return _build(kind, {**(_read(kind, file) if file is not None else {}), **given})
 
 
-def _read(file: Path) -> dict[str, object]:
+def _read(kind: type[ModelConfig], file: Path) -> dict[str, object]:
     try:
         found = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
@@ -128,7 +146,7 @@ def _read(file: Path) -> dict[str, object]:
         raise InputError(
             f"the configuration {file} is no TOML ({error})", remedy="mend that line"
         ) from error
-    known = [field.name for field in fields(LiveConfig)]
+    known = [field.name for field in fields(kind)]
     for key in found:
         if key not in known:
             raise InputError(
@@ -138,13 +156,13 @@ def _read(file: Path) -> dict[str, object]:
     return found
 
 
-def _build(settings: dict[str, object]) -> LiveConfig:
+def _build(kind: type[Config], settings: dict[str, object]) -> Config:
     try:
-        return LiveConfig(**settings)  # type: ignore[arg-type]  # pydantic checks every value
+        return kind(**settings)  # type: ignore[arg-type]  # pydantic checks every value
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0])
         raise InputError(
             f"{key} = {first['input']!r} makes no sense ({first['msg']})",
-            remedy=f"its default is {DEFAULTS[key]!r}",
+            remedy=f"its default is {getattr(kind(), key)!r}",
         ) from error

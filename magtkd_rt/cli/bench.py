@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from magtkd_rt.config import load_config
+from magtkd_rt.config import LiveConfig, load_config
 from magtkd_rt.runtime.bench import measure_cost, measure_product, report
 from magtkd_rt.runtime.bench_live import measure_live
 from magtkd_rt.runtime.bench_live import report as live_report
@@ -24,7 +24,7 @@ def run_bench(recording: Path, *, bundle: str, asr: str, threads: int, json: boo
         MagtkdError: the recording, the bundle or the transcriber cannot be used.
     """
     flags = {"input": recording, "bundle": bundle, "asr": asr, "threads": threads}
-    config = load_config(None, flags)
+    config = load_config(LiveConfig, None, flags)
     console = Console(highlight=False)
     if not json:
         console.print("first as fast as possible, then in real time ...", style="dim")
@@ -43,7 +43,7 @@ def run_bench_live(flags: Mapping[str, object], *, loops: int, json: bool) -> No
     Raises:
         MagtkdError: the recording, the bundle or the transcriber cannot be used.
     """
-    config = load_config(None, flags)
+    config = load_config(LiveConfig, None, flags)
     console = Console(highlight=False)
     if json:
         live = asyncio.run(measure_live(config, loops))

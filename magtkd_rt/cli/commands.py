@@ -11,6 +11,8 @@ import typer
 from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
+from magtkd_rt.cli.serve import EXAMPLES as SERVE_EXAMPLES
+from magtkd_rt.cli.serve import serve as serve_command
 
 _SETTINGS = {
     "add_completion": False,
@@ -25,6 +27,8 @@ app = typer.Typer(
 [bold]Examples[/bold]
 
   magtkd live --input talk.mp4 [dim](the same as magtkd-live)[/dim]
+
+  magtkd serve
 
   magtkd doctor
 
@@ -44,6 +48,7 @@ bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[a
 models_app = typer.Typer(**_SETTINGS, help="Fetch models for use without network.")  # type: ignore[arg-type]
 bench_app = typer.Typer(**_SETTINGS, help="Measure this machine.")  # type: ignore[arg-type]
 app.command("live")(live_command)
+app.command("serve", epilog=SERVE_EXAMPLES)(serve_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
 app.add_typer(bundle_app, name="bundle")

@@ -61,7 +61,7 @@ def run_doctor(
 def _settings(file: Path | None, flags: Mapping[str, object]) -> tuple[LiveConfig, Finding]:
     place = file or (usual_file() if usual_file().exists() else None)
     try:
-        config = find_config(file, flags)
+        config = find_config(LiveConfig, file, flags)
     except InputError as error:
         return LiveConfig(), Finding("settings", "error", error.problem, error.remedy)
     return config, Finding("settings", "ok", str(place or "the defaults"))

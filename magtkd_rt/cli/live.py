@@ -178,7 +178,7 @@ def live(
     The result is an expression, not an inner state.
     Nothing leaves this machine, and nothing is stored unless asked for.
     """
-    from magtkd_rt.config import find_config
+    from magtkd_rt.config import LiveConfig, find_config
 
     flags = {
         "input": input,
@@ -204,7 +204,7 @@ def live(
         "linger": linger,
         "yes": yes,
     }
-    settings = find_config(config, flags)
+    settings = find_config(LiveConfig, config, flags)
 
     from magtkd_rt.cli.session import run_live
 

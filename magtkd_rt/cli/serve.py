@@ -1,0 +1,100 @@
+"""`magtkd serve`: its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  magtkd serve [dim](then open http://127.0.0.1:8765/capture in a browser)[/dim]
+
+  magtkd send talk.mp4 [dim](in a second terminal: a recording, as if it were live)[/dim]
+
+  magtkd watch [dim](the newest conversation)[/dim]
+
+  magtkd serve --max-sessions 4 --asr whisper --whisper-model base --jsonl conversations
+"""
+
+
+def serve(
+    max_sessions: Annotated[
+        int | None,
+        typer.Option(
+            help="Conversations at once; more are refused.",
+            show_default="8",
+        ),
+    ] = None,
+    provisional: Annotated[
+        bool | None,
+        typer.Option(
+            "--provisional/--no-provisional", help="Results on the way, while somebody speaks."
+        ),
+    ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|whisper|pocketsphinx|none", help="Who transcribes.", show_default="auto"
+        ),
+    ] = None,
+    whisper_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="The trained models.", show_default="starter"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads that a model may compute on.", show_default="2"),
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write every event there, one file for each conversation."
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address that the server listens on.", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Its port; 0 takes any free one.", show_default="8765"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Settings, named like the options; options win over them.",
+            show_default="~/.config/magtkd/serve.toml, where there is one",
+        ),
+    ] = None,
+) -> None:
+    """Recognise conversations that browsers, plugins and other machines send.
+
+    Models are loaded once; each sender gets a session of its own.
+    Sound and pictures are not kept.
+    """
+    from magtkd_rt.config import ServeConfig, find_config
+
+    flags = {
+        "max_sessions": max_sessions,
+        "provisional": provisional,
+        "asr": asr,
+        "whisper_model": whisper_model,
+        "bundle": bundle,
+        "threads": threads,
+        "jsonl": jsonl,
+        "host": host,
+        "port": port,
+    }
+    settings = find_config(ServeConfig, config, flags)
+
+    from magtkd_rt.cli.hosting import run_serve
+
+    run_serve(settings)
