@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.errors import InputError, MagtkdError
@@ -15,7 +15,9 @@ from magtkd_rt.runtime.intake import Arrived, Intake
 from magtkd_rt.runtime.lane import one_line
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.senses import Percept, Senses
-from magtkd_rt.sources import Clock, Media, Source, paced
+from magtkd_rt.sources import ArrivingSource, Clock, Media, Source, paced
+
+T = TypeVar("T")
 
 
 class StoppableClock(Clock, Protocol):
@@ -114,15 +116,17 @@ class MediaPump:
             self._intake.close()
 
     def _arriving(self) -> Iterator[Arrived]:
+        if isinstance(self._source, ArrivingSource) and not self._fast:
+            return (Arrived(item, at) for item, at in self._metered(self._source.arriving()))
+        media = self._metered(self._source.media())
         if self._fast:
-            return (Arrived(item, self._clock.now_ns()) for item in self._metered())
-        return (Arrived(item, due_ns) for item, due_ns in paced(self._metered(), self._clock))
+            return (Arrived(item, self._clock.now_ns()) for item in media)
+        return (Arrived(item, due_ns) for item, due_ns in paced(media, self._clock))
 
-    def _metered(self) -> Iterator[Media]:
-        media = self._source.media()
+    def _metered(self, items: Iterator[T]) -> Iterator[T]:
         while True:
             with self._meter.measure("source"):
-                item = next(media, None)
+                item = next(items, None)
             if item is None:
                 return
             yield item

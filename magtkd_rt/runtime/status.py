@@ -63,5 +63,5 @@ class Watchdog:
         self._dropped_told = dict(dropped)
         what = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in grown.items())
         level: Literal["warning", "error"] = "error" if "sound_samples" in grown else "warning"
-        message = f"dropped since the beginning, for lack of time: {what}"
+        message = f"dropped since the beginning: {what}"
         return [Report(level, "dropped", message, round(lag_ms, 3), dict(dropped))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from magtkd_rt.core.media import AudioChunk, VideoFrame, samples_to_ns
 
@@ -69,6 +69,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop and free everything; `media()` ends soon after. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class ArrivingSource(Protocol):
+    """A source whose media come by themselves, each at its own instant, and need no pacing."""
+
+    def arriving(self) -> Iterator[tuple[Media, int]]:
+        """As `media()`, each item with when it reached this machine, on the monotonic clock."""
         ...
 
 

@@ -228,6 +228,7 @@ class Error(Message):
         "unauthorized",
         "unknown_session",
         "overload",
+        "timeout",
     ]
     message: str
 
