@@ -23,6 +23,7 @@ from magtkd_rt.server.access import check_bind, check_subprotocols, rules
 from magtkd_rt.server.connection import ConnectionGuard
 from magtkd_rt.server.events import EventsEndpoint
 from magtkd_rt.server.hub import Hub
+from magtkd_rt.server.pages import Pages
 from magtkd_rt.server.requests import json_response, path_of
 
 Endpoint = Callable[[ServerConnection], Awaitable[None]]
@@ -88,6 +89,7 @@ class EventServer:
         self._endpoints: dict[str, Endpoint] = {EVENTS_PATH: EventsEndpoint(hub, self._is_serving)}
         if ingest is not None:
             self._endpoints[INGEST_PATH] = ingest
+        self._pages = Pages()
         self._plain: dict[str, Callable[[], Response]] = {
             "/health": self._respond_health,
             "/schema.json": lambda: json_response(HTTPStatus.OK, wire.schema_text()),
@@ -154,7 +156,9 @@ class EventServer:
             self._guard.abort_all()
             await self._server.wait_closed()
 
-    def _process_request(self, peer: ServerConnection, request: Request) -> Response | None:
+    async def _process_request(
+        self, peer: ServerConnection, request: Request
+    ) -> Response | None:
         path = path_of(request)
         refusal = self._rules.check(request.headers, self._port)
         if refusal is None and path in self._endpoints:
@@ -168,7 +172,9 @@ class EventServer:
             return peer.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is served\n")
         if path in self._plain:
             return self._plain[path]()
-        there = ", ".join((*self._endpoints, *self._plain))
+        if (page := await self._pages.answer(path, request)) is not None:
+            return page
+        there = ", ".join((*self._endpoints, *self._plain, *self._pages.paths))
         return peer.respond(HTTPStatus.NOT_FOUND, f"nothing here; there are {there}\n")
 
     def _refuse_when_full(self, peer: ServerConnection) -> Response | None:
