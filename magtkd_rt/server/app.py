@@ -103,8 +103,17 @@ class EventServer:
     @property
     def url(self) -> str:
         """Where subscribers connect."""
+        return f"ws://{self._authority}{EVENTS_PATH}"
+
+    @property
+    def page(self) -> str:
+        """Where people look."""
+        return f"http://{self._authority}/"
+
+    @property
+    def _authority(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"ws://{host}:{self._port}{EVENTS_PATH}"
+        return f"{host}:{self._port}"
 
     async def __aenter__(self) -> Self:
         try:
