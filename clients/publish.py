@@ -240,7 +240,7 @@ class Publisher:
             max_size=subscriber.MAX_MESSAGE,
             close_timeout=1.0,
             proxy=None if parts.hostname in ("localhost", "127.0.0.1", "::1") else True,
-            **({"ssl": self._tls} if parts.scheme == "wss" and self._tls else {}),
+            ssl=(self._tls or True) if parts.scheme == "wss" else None,
         )
 
     async def _serve(self, connection: ClientConnection) -> ServerError | None:
@@ -318,7 +318,9 @@ def encoded(samples: NDArray[np.int16] | NDArray[np.float32], encoding: str) -> 
     """Samples as little-endian int16 (`pcm_s16le`) or float32 (`pcm_f32le`), of the same shape."""
     if encoding == "pcm_s16le":
         if samples.dtype.kind == "f":
-            return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
+            scaled: NDArray[np.float32] = np.rint(samples * np.float32(32768))
+            np.clip(scaled, -32768, 32767, out=scaled)
+            return scaled.astype("<i2")
         return samples.astype("<i2", copy=False)
     if samples.dtype.kind == "i":
         return (samples / np.float32(32768)).astype("<f4")
