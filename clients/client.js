@@ -329,8 +329,8 @@ function unreachable(url) {
 
 // ---------------------------------------------------------------------------- sending media
 
-/** Binary messages until the server has taken them; bounded, pictures give way first. */
-class Outbox {
+/** Binary messages until the server has taken them; bounded, pictures give way first. @internal */
+export class Outbox {
   /** @type {{kind: number, until: number, bytes: Uint8Array<ArrayBuffer>}[]} */ #frames = [];
   #next = 0;
   #size = 0;
@@ -372,7 +372,7 @@ class Outbox {
 
   /** What was taken is not needed any more. @param {number} kind @param {number} seconds */
   ack(kind, seconds) {
-    const limit = seconds * 1e6 + 500; // clocks are rounded on both sides
+    const limit = seconds * 1e6 + 100; // less than a sample lasts; both sides round their clocks
     const sent = this.#frames.splice(0, this.#next);
     const kept = sent.filter((frame) => frame.kind !== kind || frame.until > limit);
     this.#frames.unshift(...kept);

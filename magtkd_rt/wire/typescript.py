@@ -1,4 +1,4 @@
-"""`python -m magtkd_rt.wire.typescript > clients/messages.d.ts`: the messages as TypeScript types."""
+"""The messages as TypeScript: `python -m magtkd_rt.wire.typescript > clients/messages.d.ts`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def typescript_text() -> str:
         parts.append("\n".join(_interface(name, definition)))
     mapping = schema["discriminator"]["mapping"]
     union = "\n".join(f"  | {_type({'$ref': mapping[kind]})}" for kind in mapping)
-    parts.append(
-        f"/** Any text message of the protocol, whoever sends it. */\nexport type AnyMessage =\n{union};\n"
-    )
+    said = "/** Any text message of the protocol, whoever sends it. */"
+    parts.append(f"{said}\nexport type AnyMessage =\n{union};\n")
     return "\n".join(parts)
 
 

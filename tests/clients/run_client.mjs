@@ -1,0 +1,75 @@
+// Does one job with client.js, given as JSON: {client, job, url, ...}; prints what came as JSON lines.
+const work = JSON.parse(process.argv[2]);
+const { subscribe, follow, publish, retryDelay, addressOf, Outbox, MagtkdError } = await import(work.client);
+const print = (kind, value) => console.log(JSON.stringify({ [kind]: value }));
+const backoff = (failures) => retryDelay(failures) / 25;
+
+const jobs = {
+  async read({ url, options }) {
+    for await (const update of subscribe(url, { ...options, backoff })) print("update", update);
+  },
+
+  async follow({ url, count }) {
+    const leaving = new AbortController();
+    let seen = 0;
+    for await (const update of follow(url, { wait: 0.01, backoff, signal: leaving.signal })) {
+      print("update", update);
+      if (++seen === count) leaving.abort();
+    }
+  },
+
+  async send({ url, options, actions }) {
+    const onEvent = (update) => print("update", update);
+    const publisher = await publish(url, { ...options, backoff, onEvent });
+    try {
+      for (const { sound, picture, at } of actions) {
+        if (sound?.int16) publisher.sendSound(Int16Array.from(sound.int16), at);
+        if (sound?.float32) publisher.sendSound(Float32Array.from(sound.float32), at);
+        if (picture) await publisher.sendPicture(new Blob([Buffer.from(picture, "hex")]), at);
+      }
+      await publisher.end();
+    } finally {
+      publisher.close();
+    }
+    print("dropped", publisher.dropped);
+  },
+
+  addresses({ given }) {
+    for (const url of given) {
+      try {
+        print("address", addressOf(url, "/v1/events"));
+      } catch (error) {
+        print("address", error.code === "bad_address" ? null : String(error));
+      }
+    }
+  },
+
+  delays({ given }) {
+    for (const { failures, random } of given) print("delay", retryDelay(failures, () => random));
+  },
+
+  outbox({ limit, ops }) {
+    const outbox = new Outbox(limit);
+    const added = [];
+    for (const [name, ...rest] of ops) {
+      if (name === "add") {
+        const [kind, until, size] = rest;
+        added.push(new Uint8Array(size));
+        outbox.add(kind, until, added.at(-1));
+      } else if (name === "next") {
+        const bytes = outbox.next();
+        print("next", bytes ? added.indexOf(bytes) : null);
+      } else {
+        outbox[name](...rest);
+      }
+    }
+    print("left", { unsent: outbox.unsent, dropped: outbox.dropped });
+  },
+};
+
+try {
+  await jobs[work.job](work);
+} catch (error) {
+  if (!(error instanceof MagtkdError)) throw error;
+  print("error", { code: error.code, problem: error.problem, remedy: error.remedy });
+}
