@@ -12,6 +12,7 @@ from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import ModelConfig
 from magtkd_rt.engines.batching import BatchingEngine
 from magtkd_rt.engines.select import select as select_engine
+from magtkd_rt.errors import MagtkdError
 from magtkd_rt.runtime.recogniser import Recogniser
 
 
@@ -70,8 +71,13 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
     """
     with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
         asr = pool.submit(_transcriber, config, transcriber)
-        bundle = Bundle.load(config.bundle)
-        selected = select_engine(bundle, threads=config.threads)
+        try:
+            bundle = Bundle.load(config.bundle)
+            selected = select_engine(bundle, threads=config.threads)
+        except MagtkdError:
+            if asr.exception() is None and (opened := asr.result()[0]) not in (None, transcriber):
+                opened.close()
+            raise
         opened, asr_reason = asr.result()
     return Models(
         Recogniser(bundle, BatchingEngine(selected.engine)), selected.reason, opened, asr_reason
