@@ -31,10 +31,11 @@ MAY_IMPORT = {
     "runtime": (LIVE - {"server"}) | {"config"},
     "server": LIVE,
     "clients": set(),
+    "bench": LIVE | {"config", "clients"},
     "view": {"clients"},
     "train": (LIVE - {"server"}) | {"models"},  # the runtime's own recogniser is what it measures
     "doctor": LIVE | {"config"},
-    "cli": LIVE | {"config", "view", "clients", "train", "doctor"},
+    "cli": LIVE | {"config", "view", "clients", "train", "doctor", "bench"},
 }
 """The order: core <- features <- bundle <- engines <- runtime <- server <- cli."""
 

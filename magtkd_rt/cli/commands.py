@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from magtkd_rt.cli.benches import bench_app
 from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
@@ -46,7 +47,6 @@ app = typer.Typer(
 train_app = typer.Typer(**_SETTINGS, help="Train bundles.")  # type: ignore[arg-type]
 bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[arg-type]
 models_app = typer.Typer(**_SETTINGS, help="Fetch models for use without network.")  # type: ignore[arg-type]
-bench_app = typer.Typer(**_SETTINGS, help="Measure this machine.")  # type: ignore[arg-type]
 app.command("live")(live_command)
 app.command("serve", epilog=SERVE_EXAMPLES)(serve_command)
 app.add_typer(train_app, name="train")
@@ -204,88 +204,3 @@ def show(
 @bench_app.callback()
 def bench() -> None:
     """Measure this machine."""
-
-
-@bench_app.command(epilog="  magtkd bench run --input talk.mp4 --json")
-def run(
-    input: Annotated[  # noqa: A002  (the option's name)
-        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
-    ],
-    bundle: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
-    ] = "starter",
-    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx")] = "pocketsphinx",
-    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
-    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Hear a recording twice and tell what it cost.
-
-    First by magtkd-live in a process of its own, as fast as it can:
-    time to listening, peak memory, cost of transcription.
-    Then in real time with the words already known:
-    cost of everything else, and how long a result takes after the endpoint.
-    """
-    from magtkd_rt.cli.bench import run_bench
-
-    run_bench(input, bundle=bundle, asr=asr, threads=threads, json=json)
-
-
-@bench_app.command("live", epilog="  magtkd bench live --input talk.mp4 --loops 10")
-def bench_live(
-    input: Annotated[  # noqa: A002  (the option's name)
-        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
-    ],
-    loops: Annotated[int, typer.Option(min=1, help="How often it is heard, without a break.")] = 1,
-    bundle: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
-    ] = "starter",
-    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx|none")] = "pocketsphinx",
-    whisper_model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
-    ] = None,
-    fps: Annotated[float, typer.Option(help="Pictures a second that are looked at.")] = 10.0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
-    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Hear a recording in real time and tell how it fared.
-
-    Lag, latency by part, processor, memory and losses of the whole pipeline,
-    transcription and provisional results included.
-    """
-    from magtkd_rt.cli.bench import run_bench_live
-
-    flags = {
-        "input": input,
-        "bundle": bundle,
-        "asr": asr,
-        "whisper_model": whisper_model,
-        "fps": fps,
-        "threads": threads,
-    }
-    run_bench_live(flags, loops=loops, json=json)
-
-
-@bench_app.command(epilog="  magtkd bench speakers --audio call.wav --rttm call.rttm --out report")
-def speakers(
-    audio: Annotated[Path, typer.Option(metavar="FILE", help="A recording of several people.")],
-    rttm: Annotated[
-        Path, typer.Option(metavar="FILE", help="Who speaks when in it; see docs/speakers.md.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where results, turns and the timeline's picture go."),
-    ] = None,
-    bundle: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
-    ] = "starter",
-    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Hear a recording and tell how well its speakers are told apart.
-
-    An STM file of the RTTM file's name beside it tells the turns more finely.
-    """
-    from magtkd_rt.cli.speakers import bench_speakers
-
-    bench_speakers(audio, rttm, out, bundle=bundle, threads=threads, json=json)

@@ -1,0 +1,1 @@
+"""Measurements of a whole server with its clients, from outside."""

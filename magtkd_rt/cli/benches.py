@@ -1,0 +1,126 @@
+"""`magtkd bench`: its commands and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench_app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    help="Measure this machine.",
+)
+
+
+@bench_app.command(epilog="  magtkd bench run --input talk.mp4 --json")
+def run(
+    input: Annotated[  # noqa: A002  (the option's name)
+        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
+    ],
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx")] = "pocketsphinx",
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Hear a recording twice and tell what it cost.
+
+    First by magtkd-live in a process of its own, as fast as it can:
+    time to listening, peak memory, cost of transcription.
+    Then in real time with the words already known:
+    cost of everything else, and how long a result takes after the endpoint.
+    """
+    from magtkd_rt.cli.bench import run_bench
+
+    run_bench(input, bundle=bundle, asr=asr, threads=threads, json=json)
+
+
+@bench_app.command("live", epilog="  magtkd bench live --input talk.mp4 --loops 10")
+def bench_live(
+    input: Annotated[  # noqa: A002  (the option's name)
+        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
+    ],
+    loops: Annotated[int, typer.Option(min=1, help="How often it is heard, without a break.")] = 1,
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx|none")] = "pocketsphinx",
+    whisper_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Pictures a second that are looked at.")] = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Hear a recording in real time and tell how it fared.
+
+    Lag, latency by part, processor, memory and losses of the whole pipeline,
+    transcription and provisional results included.
+    """
+    from magtkd_rt.cli.bench import run_bench_live
+
+    flags = {
+        "input": input,
+        "bundle": bundle,
+        "asr": asr,
+        "whisper_model": whisper_model,
+        "fps": fps,
+        "threads": threads,
+    }
+    run_bench_live(flags, loops=loops, json=json)
+
+
+@bench_app.command(epilog="  magtkd bench speakers --audio call.wav --rttm call.rttm --out report")
+def speakers(
+    audio: Annotated[Path, typer.Option(metavar="FILE", help="A recording of several people.")],
+    rttm: Annotated[
+        Path, typer.Option(metavar="FILE", help="Who speaks when in it; see docs/speakers.md.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where results, turns and the timeline's picture go."),
+    ] = None,
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Hear a recording and tell how well its speakers are told apart.
+
+    An STM file of the RTTM file's name beside it tells the turns more finely.
+    """
+    from magtkd_rt.cli.speakers import bench_speakers
+
+    bench_speakers(audio, rttm, out, bundle=bundle, threads=threads, json=json)
+
+
+@bench_app.command("senders", epilog="  magtkd bench senders --input call.wav --count 8 --asr none")
+def bench_senders(
+    input: Annotated[  # noqa: A002  (the option's name)
+        Path, typer.Option("--input", metavar="FILE", help="A recording with speech.")
+    ],
+    count: Annotated[int, typer.Option(min=1, help="How many send it at once.")] = 8,
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx|none")] = "none",
+    fps: Annotated[float, typer.Option(help="Pictures a second that are sent.")] = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 2,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Send a recording to a server of its own: once alone, then several times at once.
+
+    Lag, latency, processor and memory of the server,
+    and whether everybody gets the same results as one alone.
+    """
+    from magtkd_rt.cli.bench_server import run_bench_senders
+
+    options = [f"--bundle={bundle}", f"--asr={asr}", f"--threads={threads}"]
+    run_bench_senders(input, count=count, fps=fps, options=options, json=json)
