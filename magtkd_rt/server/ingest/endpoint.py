@@ -234,7 +234,7 @@ class IngestEndpoint:
             await asyncio.wait(ends | leaving, return_when=asyncio.FIRST_COMPLETED)
             # The last event comes a little before the session's end, or a little after.
             ends = {end for end in ends if not end.done()}
-            if ends and _succeeded(delivered) and not any(task.done() for task in leaving):
+            if ends and not _has_failed(delivered) and not any(task.done() for task in leaving):
                 await asyncio.wait(
                     ends | leaving, timeout=LAST_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -279,6 +279,5 @@ class IngestEndpoint:
         return self._now_ns() / 1e9
 
 
-def _succeeded(task: asyncio.Task[Any]) -> bool:
-    """Whether a task has not failed, so far."""
-    return not task.done() or (not task.cancelled() and task.exception() is None)
+def _has_failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
