@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound
 from magtkd_rt.engines.batching import BatchingEngine
 from magtkd_rt.engines.fake import FakeEngine
+from magtkd_rt.features.faces import FaceFinder
 from magtkd_rt.runtime.assembly import Detectors
 from magtkd_rt.runtime.host import SessionHost
 from magtkd_rt.runtime.models import Models
@@ -95,7 +96,8 @@ async def serving(
 
     Media may run ahead of real time unless `limits` say otherwise: tests are in a hurry.
     """
-    monkeypatch.setattr(Detectors, "open", lambda _: Detectors(LoudPieces(), BrightFaces()))
+    faces = cast("FaceFinder", BrightFaces())
+    monkeypatch.setattr(Detectors, "open", lambda _: Detectors(LoudPieces(), faces))
     models = Models(
         Recogniser(tiny_bundle, BatchingEngine(FakeEngine(tiny_bundle))), "fake", Repeats(), "words"
     )

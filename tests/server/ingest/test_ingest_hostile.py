@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def scans() -> bytes:
     return data[:-2] + scan * 1000 + b"\xff\xd9"
 
 
-BAD_MESSAGES = {
+BAD_MESSAGES: dict[str, tuple[str | bytes, str]] = {
     "not json": ("[1, 2", "bad_json"),
     "json of the wrong shape": ('{"type": 7}', "bad_json"),
     "NaN": ('{"type": "end", "type": NaN}', "bad_json"),
@@ -138,7 +139,7 @@ async def test_a_bad_message_is_refused_and_the_rest_is_heard(serve: Serving, na
     assert len(finals(serve.of(ready.session_id))) == 2
 
 
-BAD_HELLOS = {
+BAD_HELLOS: dict[str, tuple[str | bytes, str, int]] = {
     "not json": ("hello", "bad_json", 1003),
     "binary": (header(1) + floats(0.1), "bad_json", 1003),
     "end": ('{"type": "end"}', "bad_request", 1008),
@@ -262,7 +263,8 @@ async def test_what_was_held_up_may_come_at_once(
 
 
 async def test_a_flood_is_held_back(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(tiny_bundle, monkeypatch, TIGHT) as serve:
+    limits = replace(TIGHT, refusals=10, burst_seconds=1.0)
+    async with serving(tiny_bundle, monkeypatch, limits) as serve:
         sender = await Sender.dial(serve.url)
         await sender.hello(video=PICTURES)
         begin = time.monotonic()
