@@ -165,9 +165,7 @@ class EventServer:
             self._guard.abort_all()
             await self._server.wait_closed()
 
-    async def _process_request(
-        self, peer: ServerConnection, request: Request
-    ) -> Response | None:
+    async def _process_request(self, peer: ServerConnection, request: Request) -> Response | None:
         path = path_of(request)
         refusal = self._rules.check(request.headers, self._port)
         if refusal is None and path in self._endpoints:

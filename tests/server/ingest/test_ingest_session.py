@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -14,8 +15,10 @@ from websockets.asyncio.client import connect
 
 from magtkd_rt import wire
 from magtkd_rt.bundle.store import Bundle
-from magtkd_rt.server.ingest import SenderLimits
-from magtkd_rt.sources import MemorySource
+from magtkd_rt.errors import BundleError
+from magtkd_rt.server import EventServer, Hub
+from magtkd_rt.server.ingest import Hosted, IngestEndpoint, SenderLimits
+from magtkd_rt.sources import MemorySource, Source
 
 pytestmark = pytest.mark.anyio
 
@@ -181,3 +184,43 @@ async def test_senders_are_counted_for_whoever_asks(serve: Serving) -> None:
     async with asyncio.timeout(5):
         while serve.endpoint.describe() != {"senders": 0, "senders_lost": 1}:
             await asyncio.sleep(0.01)
+
+
+class NeverReady:
+    """A host whose models do not load."""
+
+    async def begin(self, source: Source, hello: wire.Hello) -> Hosted:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_shutting_down_does_not_wait_for_what_never_begins() -> None:
+    hub = Hub()
+    endpoint = IngestEndpoint(hub, NeverReady())
+    async with EventServer(hub, port=0, ingest=endpoint) as server, endpoint:
+        sender = await Sender.dial(server.url.replace("events", "ingest"))
+        await sender.say(type="hello", audio=SOUND)
+        await sender.connection.ping()
+        await asyncio.sleep(0.05)
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 5
+    assert await sender.closed() == 1001
+
+
+class Broken:
+    """A host that cannot begin, for a reason that is not the sender's."""
+
+    async def begin(self, source: Source, hello: wire.Hello) -> Hosted:
+        raise BundleError("/secret/bundle is damaged", remedy="get it anew")
+
+
+async def test_what_is_wrong_here_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub()
+    endpoint = IngestEndpoint(hub, Broken())
+    async with EventServer(hub, port=0, ingest=endpoint) as server, endpoint:
+        sender = await Sender.dial(server.url.replace("events", "ingest"))
+        await sender.say(type="hello", audio=SOUND)
+        assert await sender.closed() == 1013
+    assert [error.code for error in sender.errors] == ["overload"]
+    assert "secret" not in sender.errors[0].message
+    assert "secret" in caplog.text
