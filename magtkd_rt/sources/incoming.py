@@ -94,6 +94,12 @@ class Incoming:
         with self._changed:
             return self._ended and not self._queue
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        with self._changed:
+            return not self._queue
+
     def put(self, item: SentSound | SentPicture) -> bool:
         """Take one item; returns False where there is no room, or after the end."""
         with self._changed:

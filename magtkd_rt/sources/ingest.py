@@ -176,7 +176,7 @@ class IngestSource:
                 self._hold(item)
             if self._line is None:
                 yield from self._look(None)
-            else:
+            elif self._incoming.empty:  # else what is missing may be there
                 yield from self._fill(self._line)
         if not self._closed:
             yield from self._look(None)

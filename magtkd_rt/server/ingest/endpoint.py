@@ -16,11 +16,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from magtkd_rt import wire
-from magtkd_rt.errors import InputError, ServerError
+from magtkd_rt.errors import InputError, MagtkdError, ServerError
 from magtkd_rt.server.connection import CLOSE_SECONDS, close
 from magtkd_rt.server.events import send_all
 from magtkd_rt.server.hub import Hub, SubscriptionRefused
-from magtkd_rt.server.ingest.host import Host
+from magtkd_rt.server.ingest.host import Host, Hosted
 from magtkd_rt.server.ingest.limits import CLOSE_CODES, Refused, SenderLimits
 from magtkd_rt.server.ingest.link import SenderLink
 from magtkd_rt.server.ingest.parser import read_hello
@@ -65,6 +65,7 @@ class IngestEndpoint:
         self._sessions: dict[str, SenderSession] = {}
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
         self._greeting: set[ServerConnection] = set()
+        self._beginning: set[asyncio.Task[Hosted]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -87,6 +88,10 @@ class IngestEndpoint:
             session.stop(reason)
         for connection in list(self._greeting):
             await close(connection, CloseCode.GOING_AWAY, reason, self._hub.counters)
+        if self._beginning:
+            await asyncio.wait(self._beginning, timeout=CLOSE_SECONDS)
+            for beginning in self._beginning:
+                beginning.cancel()
         if sessions:
             await asyncio.wait([one.over for one in sessions], timeout=SHUTDOWN_SECONDS)
         if self._handlers:
@@ -189,12 +194,15 @@ class IngestEndpoint:
             patience=limits.patience_seconds,
             now_ns=self._now_ns,
         )
+        beginning = asyncio.create_task(self._ask_host(source, hello))
+        self._beginning.add(beginning)
         try:
-            hosted = await self._host.begin(source, hello)
-        except ServerError as error:
-            raise Refused("overload", str(error)) from error
-        except InputError as error:
-            raise Refused("unsupported", str(error)) from error
+            await asyncio.wait({beginning})  # only shutting down cancels it
+        finally:
+            self._beginning.discard(beginning)
+        if beginning.cancelled():
+            raise Refused("overload", "the server is shutting down")
+        hosted = beginning.result()
         session = SenderSession(hosted, source, hello, limits.resume_seconds)
         self._hub.open(session.session_id)
         self._sessions[session.session_id] = session
@@ -202,6 +210,17 @@ class IngestEndpoint:
         if self._closing:
             session.stop("server is shutting down")
         return session
+
+    async def _ask_host(self, source: IngestSource, hello: wire.Hello) -> Hosted:
+        try:
+            return await self._host.begin(source, hello)
+        except ServerError as error:
+            raise Refused("overload", str(error)) from error
+        except InputError as error:
+            raise Refused("unsupported", str(error)) from error
+        except MagtkdError as error:
+            _log.error("no session could begin: %s", error)
+            raise Refused("overload", "no session can begin here; the log says why") from error
 
     def _subscribe(self, session: SenderSession, hello: wire.Hello) -> Subscription | None:
         if not hello.subscribe:
@@ -234,7 +253,7 @@ class IngestEndpoint:
             await asyncio.wait(ends | leaving, return_when=asyncio.FIRST_COMPLETED)
             # The last event comes a little before the session's end, or a little after.
             ends = {end for end in ends if not end.done()}
-            if ends and _succeeded(delivered) and not any(task.done() for task in leaving):
+            if ends and not _has_failed(delivered) and not any(task.done() for task in leaving):
                 await asyncio.wait(
                     ends | leaving, timeout=LAST_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -260,7 +279,7 @@ class IngestEndpoint:
         error = wire.Error(code=refused.code, message=refused.problem)
         with contextlib.suppress(ConnectionClosed):
             await connection.send(wire.dump_message(error))
-        code = CLOSE_CODES[refused.code]
+        code = CloseCode.GOING_AWAY if self._closing else CLOSE_CODES[refused.code]
         await close(connection, code, refused.code, self._hub.counters)
 
     def _count_broken(self, connection: ServerConnection) -> None:
@@ -279,6 +298,5 @@ class IngestEndpoint:
         return self._now_ns() / 1e9
 
 
-def _succeeded(task: asyncio.Task[Any]) -> bool:
-    """Whether a task has not failed, so far."""
-    return not task.done() or (not task.cancelled() and task.exception() is None)
+def _has_failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

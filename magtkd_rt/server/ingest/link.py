@@ -80,6 +80,9 @@ class SenderLink:
                 if not self._patience.take(1):
                     return refused
                 await asyncio.sleep(self._bytes.seconds_to_wait)
+            else:
+                if self._ended:
+                    await self.acknowledge_now()
 
     async def acknowledge(self) -> None:
         """Say once a second what was taken.
