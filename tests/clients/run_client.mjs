@@ -9,6 +9,15 @@ const jobs = {
     for await (const update of subscribe(url, { ...options, backoff })) print("update", update);
   },
 
+  async readers({ url, options, count }) {
+    const delay = (failures) => retryDelay(failures) / 100;
+    await Promise.all(Array.from({ length: count }, async () => {
+      const updates = [];
+      for await (const update of subscribe(url, { ...options, backoff: delay })) updates.push(update);
+      print("updates", updates);
+    }));
+  },
+
   async follow({ url, count }) {
     const leaving = new AbortController();
     let seen = 0;
