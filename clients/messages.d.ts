@@ -74,7 +74,7 @@ export interface End {
 /** Something the client sent cannot be accepted. */
 export interface Error {
   type: "error";
-  code: "bad_json" | "bad_frame" | "bad_request" | "too_large" | "unsupported" | "too_fast" | "unauthorized" | "unknown_session" | "overload";
+  code: "bad_json" | "bad_frame" | "bad_request" | "too_large" | "unsupported" | "too_fast" | "unauthorized" | "unknown_session" | "overload" | "timeout";
   message: string;
 }
 

@@ -31,6 +31,8 @@ app = typer.Typer(
 
   magtkd serve
 
+  magtkd send talk.mp4
+
   magtkd doctor
 
   magtkd devices
@@ -76,6 +78,43 @@ def watch(
     from magtkd_rt.clients.watch import run_watch
 
     raise typer.Exit(run_watch(url or DEFAULT_URL, json=json, once=not follow))
+
+
+@app.command(epilog="  magtkd send talk.mp4 --to ws://127.0.0.1:8765 --speaker Ada")
+def send(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, of any container.")],
+    to: Annotated[
+        str, typer.Option(metavar="URL", help="The server: ws://host:port or host:port.")
+    ] = "",
+    speaker: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who is heard, where that is one person.")
+    ] = None,
+    channels_are_speakers: Annotated[
+        bool, typer.Option("--channels-are-speakers", help="Each channel is one speaker.")
+    ] = False,
+    fps: Annotated[float, typer.Option(help="Pictures a second that are sent, at most.")] = 10.0,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SECRET",
+            envvar="MAGTKD_TOKEN",
+            show_envvar=False,
+            help="The server's token. Other users see it: better in MAGTKD_TOKEN.",
+        ),
+    ] = None,
+) -> None:
+    """Send a recording to a running `magtkd serve`, in real time, as a microphone would."""
+    from magtkd_rt.cli.send import run_send
+    from magtkd_rt.clients import DEFAULT_URL
+
+    run_send(
+        file,
+        to or DEFAULT_URL,
+        speaker=speaker,
+        token=token,
+        fps=fps,
+        channels_are_speakers=channels_are_speakers,
+    )
 
 
 @app.command(epilog="  magtkd devices")

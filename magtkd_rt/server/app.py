@@ -25,6 +25,7 @@ from magtkd_rt.server.events import EventsEndpoint
 from magtkd_rt.server.hub import Hub
 from magtkd_rt.server.pages import Pages
 from magtkd_rt.server.requests import json_response, path_of
+from magtkd_rt.wire.asyncapi import asyncapi_text
 
 Endpoint = Callable[[ServerConnection], Awaitable[None]]
 """Serves one websocket to its close."""
@@ -93,6 +94,7 @@ class EventServer:
         self._plain: dict[str, Callable[[], Response]] = {
             "/health": self._respond_health,
             "/schema.json": lambda: json_response(HTTPStatus.OK, wire.schema_text()),
+            "/asyncapi.json": lambda: json_response(HTTPStatus.OK, asyncapi_text()),
         }
 
     @property

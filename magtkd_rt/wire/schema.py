@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -65,6 +66,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+@cache
 def schema_text() -> str:
     """The JSON Schema as `docs/schema.json` and `GET /schema.json` hold it."""
     return json.dumps(json_schema(), indent=2) + "\n"

@@ -9,6 +9,15 @@ const jobs = {
     for await (const update of subscribe(url, { ...options, backoff })) print("update", update);
   },
 
+  async readers({ url, options, count }) {
+    const delay = (failures) => retryDelay(failures) / 100;
+    await Promise.all(Array.from({ length: count }, async () => {
+      const updates = [];
+      for await (const update of subscribe(url, { ...options, backoff: delay })) updates.push(update);
+      print("updates", updates);
+    }));
+  },
+
   async follow({ url, count }) {
     const leaving = new AbortController();
     let seen = 0;
@@ -31,6 +40,22 @@ const jobs = {
     } finally {
       publisher.close();
     }
+    print("dropped", publisher.dropped);
+  },
+
+  async stream({ url, options, chunks, jpeg }) {
+    const delay = (failures) => retryDelay(failures) / 100;
+    const onEvent = (update) => print("update", update);
+    const [audio, video] = [{ sample_rate: 16000 }, { encoding: "jpeg" }];
+    const publisher = await publish(url, { audio, video, ...options, onEvent, backoff: delay });
+    for (let number = 0; number < chunks; number++) {
+      const at = 1_700_000_000_000_000 + number * 20_000;
+      const samples = Int16Array.from({ length: 320 }, (_, i) => (number * 320 + i) * 7919 % 65536 - 32768);
+      publisher.sendSound(samples, at);
+      if (number % 5 === 0) await publisher.sendPicture(Buffer.from(jpeg, "hex"), at);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await publisher.end();
     print("dropped", publisher.dropped);
   },
 

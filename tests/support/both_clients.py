@@ -110,14 +110,14 @@ class JavaScriptClient:
         return outcome
 
 
-async def in_node(**work: Any) -> list[dict[str, Any]]:
+async def in_node(*, seconds: float = SECONDS, **work: Any) -> list[dict[str, Any]]:
     """The lines that run_client.mjs prints for a job; skips the test where node is missing."""
     process = await asyncio.create_subprocess_exec(
         *(*node(), str(RUNNER), json.dumps({"client": CLIENT.as_uri(), **work})),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             printed, errors = await process.communicate()
     except TimeoutError:
         process.kill()
