@@ -17,6 +17,9 @@ from magtkd_rt import wire
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub, Limits
 from magtkd_rt.server import connection as connection_module
+from magtkd_rt.server.access import rules
+from magtkd_rt.server.gate import Access
+from magtkd_rt.server.limits import ConnectionLimits
 
 PROTOCOL = Subprotocol(wire.PROTOCOL)
 
@@ -279,7 +282,7 @@ async def test_a_name_that_was_made_to_point_here_is_refused(script: Any) -> Non
 async def test_own_page_and_allowed_origins_connect(script: Any) -> None:
     hub = Hub()
     hub.publish(script.started())
-    async with EventServer(hub, port=0, allowed_origins=["https://view.example"]) as server:
+    async with EventServer(hub, port=0, access=Access(rules(["https://view.example"]))) as server:
         for origin in (f"http://localhost:{server.port}", "https://view.example"):
             url = f"{server.url}?since=0"
             async with connect(url, origin=Origin(origin)) as connection:
@@ -289,7 +292,7 @@ async def test_own_page_and_allowed_origins_connect(script: Any) -> None:
 async def test_a_full_server_says_so_and_stays_healthy(script: Any, health: Any) -> None:
     hub = Hub()
     hub.publish(script.started())
-    async with EventServer(hub, port=0, max_subscribers=2) as server:
+    async with EventServer(hub, port=0, limits=ConnectionLimits(subscribers=2)) as server:
         async with connect(server.url), connect(server.url):
             with pytest.raises(InvalidStatus) as caught:
                 await connect(server.url)
