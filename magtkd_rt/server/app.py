@@ -259,7 +259,7 @@ class EventServer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         path = path_of(peer.request)
         if path == INGEST_PATH:
-            peer.let_send_media(self._limits.ingest_message_bytes)
+            peer.let_send_media()
         try:
             async with asyncio.timeout(peer.admission.seconds_left) as token_time:
                 await self._endpoints[path][0](peer)

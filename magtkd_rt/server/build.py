@@ -44,7 +44,6 @@ def server_from(
     health: Callable[[], Mapping[str, object]] | None = None,
     *,
     ingest: Endpoint | None = None,
-    ingest_message_bytes: int = 1 << 20,
 ) -> EventServer:
     """A server as the settings want it, not yet listening.
 
@@ -53,7 +52,6 @@ def server_from(
         hub: whose events.
         health: as for `EventServer`; its `lag_ms`, `pending` and `dropped` are told to Prometheus.
         ingest: as for `EventServer`.
-        ingest_message_bytes: of one message of who sends media.
 
     Raises:
         InputError: a token or the token file is not as it should be.
@@ -70,7 +68,6 @@ def server_from(
         message_bytes=config.max_message_bytes,
         bytes_per_second=config.max_bytes_per_second,
         burst_bytes=max(64 * 1024, 4 * config.max_message_bytes),
-        ingest_message_bytes=ingest_message_bytes,
     )
     hosts = (*config.allow_host, *names)
     return EventServer(
@@ -105,23 +102,25 @@ def tokens_from(config: ServerConfig) -> Tokens:
     return Tokens(found)
 
 
-def make_room(config: ServerConfig) -> None:
-    """Raise this process's limit of open files, as far as it may, to what the connections need.
+def make_room(config: ServerConfig) -> list[str]:
+    """Let this process open as many files as the connections need, as far as it may.
 
-    Raises:
-        InputError: it may not be raised far enough.
+    Returns:
+        a warning, where it may not.
     """
-    most = config.max_connections or config.max_subscribers + 64
+    most = ConnectionLimits(config.max_subscribers, config.max_connections).all_connections
     needed = most + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise InputError(
-            f"{most} connections need {needed} open files, and this process may have {hard}",
-            remedy=f"raise that (ulimit -Hn, LimitNOFILE), or --max-subscribers {hard - 320}",
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        return []
+    room = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+    if room == needed:
+        return []
+    return [
+        f"{most} connections need {needed} open files, and this process may have {hard}; "
+        f"raise that (ulimit -Hn), or give --max-connections {max(1, hard - OTHER_FILES)}"
+    ]
 
 
 def warnings_for(config: ServerConfig) -> list[str]:

@@ -129,14 +129,9 @@ class GuardedConnection(ServerConnection):
         self._stop_timer()
         super().connection_lost(exc)
 
-    def let_send_media(self, message_bytes: int) -> None:
-        """Lift what binds subscribers; whoever takes the media bounds how much may come.
-
-        Args:
-            message_bytes: that one message may have.
-        """
+    def let_send_media(self) -> None:
+        """Lift what binds subscribers; whoever takes the media bounds how much may come."""
         self._may_send = None
-        self.protocol.max_message_size = message_bytes
 
     # websockets waits for a paused peer without a limit, even in close() and keepalive.
     def pause_writing(self) -> None:

@@ -17,10 +17,10 @@ class ConnectionLimits:
             and no such bound for this machine's own programs.
         requests_per_minute: of one address, at once or over time, then 429; this machine's own
             programs are not counted.
-        message_bytes: of one message of a subscriber, then 1009.
+        message_bytes: of one message of a subscriber, then 1009; likewise of who sends media,
+            until it has said hello.
         bytes_per_second: that a subscriber may send over time; it has nothing to say, but pongs.
         burst_bytes: that a subscriber may send at once, then it is cut off.
-        ingest_message_bytes: of one message of who sends media, then 1009.
     """
 
     subscribers: int = 1100
@@ -30,7 +30,6 @@ class ConnectionLimits:
     message_bytes: int = 16 * 1024
     bytes_per_second: int = 4 * 1024
     burst_bytes: int = 64 * 1024
-    ingest_message_bytes: int = 1 << 20
 
     @property
     def all_connections(self) -> int:

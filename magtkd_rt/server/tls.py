@@ -112,5 +112,8 @@ def _look_at(context: ssl.SSLContext, certificate: Path) -> tuple[str, ...]:
             f"openssl x509 -in {certificate} -noout -dates -subject",
         ) from error
     shown = here.getpeercert() or {}
-    names = shown.get("subjectAltName", ())
-    return tuple(str(name) for kind, name in names if kind in ("DNS", "IP Address"))
+    names: list[str] = []
+    for kind, name in shown.get("subjectAltName", ()):  # type: ignore[str-unpack]
+        if kind == "DNS":
+            names.append(name)
+    return tuple(names)

@@ -305,10 +305,15 @@ async def test_a_full_server_says_so_and_stays_healthy(script: Any, health: Any)
 
 async def test_health_tells_sessions_and_counters(script: Any, get: Any, health: Any) -> None:
     hub = Hub()
-    extra: dict[str, object] = {"lag_ms": 12}
+    extra: dict[str, object] = {"status": "starting", "lag_ms": 12}
     async with EventServer(hub, port=0, health=lambda: extra) as server:
+        status, headers, body = await get(server.port, "/health?verbose")
+        assert (status, json.loads(body)["status"]) == (503, "starting")
+        assert headers["content-type"].startswith("application/json")
+        del extra["status"]
         assert await health(server.port) == {
-            "status": "ok",
+            "status": "ready",
+            "reasons": [],
             "protocol": "magtkd.v1",
             "session": None,
             "seq": 0,
@@ -323,10 +328,10 @@ async def test_health_tells_sessions_and_counters(script: Any, get: Any, health:
             assert (await health(server.port))["sessions"] == {
                 "call-1": {"seq": 1, "ended": False, "subscribers": 1}
             }
-        extra["status"] = "overloaded"
-        status, headers, body = await get(server.port, "/health?verbose")
-        assert (status, json.loads(body)["status"]) == (503, "overloaded")
-        assert headers["content-type"].startswith("application/json")
+        hub.publish(script.dropped("u1").model_copy(update={"reason": "overload"}))
+        status, _, body = await get(server.port, "/health")
+        found = json.loads(body)
+        assert (status, found["status"], found["reasons"]) == (200, "degraded", ["overload"])
 
 
 async def test_plain_requests(get: Any) -> None:
