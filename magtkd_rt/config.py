@@ -38,7 +38,57 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class LiveConfig(ModelConfig):
+class ServerConfig:
+    """How the events are served, to whom, and how much anybody may ask.
+
+    Attributes:
+        host: address that the server listens on.
+        port: its port; 0 for any free one.
+        token: secrets, each `SECRET`, `observe:SECRET` or `publish:SECRET`.
+        token_file: file with such secrets, one a line.
+        tls_cert: PEM file with the certificate.
+        tls_key: PEM file with its key.
+        allow_origin: web origins that may connect, beside the server's own.
+        allow_host: names by which the server may be called, beside this machine's.
+        max_subscribers: websockets at once.
+        max_connections: TCP connections at once; None for 64 more than subscribers.
+        max_per_address: TCP connections at once of one address; None for 64, and no such bound
+            for this machine's own programs.
+        max_requests: requests a minute of one address, this machine's own programs not counted.
+        max_message_bytes: of one message of a subscriber.
+        max_bytes_per_second: that a subscriber may send.
+        queue_messages: messages that wait for one subscriber.
+        queue_bytes: bytes that wait for one subscriber.
+        ring_events: events of a session that are kept for who comes back.
+        ring_seconds: for how long they are kept.
+        log: file that gets what happens as lines of JSON, `-` for the standard error output.
+        log_text: log what was said, too.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    token: Annotated[tuple[str, ...], Field(repr=False)] = ()
+    token_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    allow_origin: tuple[str, ...] = ()
+    allow_host: tuple[str, ...] = ()
+    max_subscribers: Annotated[int, Field(ge=0, le=100_000)] = 1100
+    max_connections: Annotated[int, Field(ge=1, le=200_000)] | None = None
+    max_per_address: Annotated[int, Field(ge=1, le=200_000)] | None = None
+    max_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 600
+    max_message_bytes: Annotated[int, Field(ge=1, le=1 << 20)] = 16 * 1024
+    max_bytes_per_second: Annotated[int, Field(ge=1024)] = 4 * 1024
+    queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    queue_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
+    ring_events: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    ring_seconds: Annotated[float, Field(gt=0)] = 600.0
+    log: str = ""
+    log_text: bool = False
+
+
+@dataclass(frozen=True, config=_STRICT)
+class LiveConfig(ModelConfig, ServerConfig):
     """What `magtkd-live` can be told; the keys of the TOML file are the names of the fields.
 
     Attributes:
@@ -56,8 +106,6 @@ class LiveConfig(ModelConfig):
         jsonl: file that gets every event as one line of JSON.
         view: show the terminal view, where there is a terminal.
         server: serve the events over a websocket.
-        host: address that the server listens on.
-        port: its port; 0 for any free one.
         linger: seconds that the server stays after the end.
         consent: those who are heard and seen know of it: devices are opened without a question.
         yes: answer every question with yes.
@@ -77,31 +125,28 @@ class LiveConfig(ModelConfig):
     jsonl: Path | None = None
     view: bool = True
     server: bool = True
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8765
     linger: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     consent: bool = False
     yes: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)
-class ServeConfig(ModelConfig):
+class ServeConfig(ModelConfig, ServerConfig):
     """What `magtkd serve` can be told; the keys of the TOML file are the names of the fields.
 
     Attributes:
         provisional: tell results while somebody speaks.
         max_sessions: conversations that may go on at once; more are refused.
         jsonl: folder that gets a file of events for each session.
-        host: address that the server listens on.
-        port: its port; 0 for any free one.
     """
 
     provisional: bool = True
     max_sessions: Annotated[int, Field(ge=1, le=1000)] = 8
     jsonl: Path | None = None
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8765
 
+
+_SECRET: Final = ("token",)
+"""What has no place in these files, since others may read them."""
 
 Config = TypeVar("Config", LiveConfig, ServeConfig)
 
@@ -146,7 +191,7 @@ def _read(kind: type[ModelConfig], file: Path) -> dict[str, object]:
         raise InputError(
             f"the configuration {file} is no TOML ({error})", remedy="mend that line"
         ) from error
-    known = [field.name for field in fields(kind)]
+    known = [field.name for field in fields(kind) if field.name not in _SECRET]
     for key in found:
         if key not in known:
             raise InputError(
@@ -162,7 +207,8 @@ def _build(kind: type[Config], settings: dict[str, object]) -> Config:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0])
+        value = "..." if key in _SECRET else repr(first["input"])
         raise InputError(
-            f"{key} = {first['input']!r} makes no sense ({first['msg']})",
+            f"{key} = {value} makes no sense ({first['msg']})",
             remedy=f"its default is {getattr(kind(), key)!r}",
         ) from error

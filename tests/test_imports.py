@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "engines": {"core", "features", "bundle", "models"},
     "config": {"core"},
     "runtime": (LIVE - {"server"}) | {"config"},
-    "server": LIVE,
+    "server": LIVE | {"config"},
     "clients": set(),
     "bench": LIVE | {"config", "clients"},
     "view": {"clients"},

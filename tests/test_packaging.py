@@ -169,7 +169,7 @@ def test_what_is_installed_here_is_what_the_constraints_say() -> None:
 def test_markers_of_the_default_run() -> None:
     options = PYPROJECT["tool"]["pytest"]["ini_options"]
     declared = {text.split(":")[0] for text in options["markers"]}
-    assert declared == {"gpu", "tensorrt", "network", "devices", "slow", "soak"}
+    assert declared == {"browser", "gpu", "tensorrt", "network", "devices", "slow", "soak"}
     assert options["filterwarnings"] == ["error"]
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from magtkd_rt import wire
 from magtkd_rt.cli.interrupts import Interrupts
+from magtkd_rt.cli.serving import serving
 from magtkd_rt.config import ServeConfig
 from magtkd_rt.runtime.host import HostedSession, SessionHost
 from magtkd_rt.runtime.journal import Journal
 from magtkd_rt.runtime.live import Sink
 from magtkd_rt.runtime.models import load_models
 from magtkd_rt.runtime.recording import make_folder
-from magtkd_rt.server import EventServer, Hub, Limits
+from magtkd_rt.server.build import hub_from
 from magtkd_rt.server.ingest import IngestEndpoint
 from magtkd_rt.sources import Source
 
@@ -42,7 +43,7 @@ class LoadingHost:
 
     def health(self) -> dict[str, object]:
         """What `/health` tells of the sessions."""
-        return self._host.result().describe() if self._host.done() else {"loading": True}
+        return self._host.result().describe() if self._host.done() else {"status": "starting"}
 
 
 def run_serve(config: ServeConfig) -> None:
@@ -67,11 +68,11 @@ async def serve(config: ServeConfig) -> None:
         stopped.set()
 
     async with AsyncExitStack() as stack:
-        hub = Hub(Limits(sessions=config.max_sessions + KEPT))
+        hub = hub_from(config, sessions=config.max_sessions + KEPT)
         loading = LoadingHost()
         ingest = IngestEndpoint(hub, loading)
-        server = EventServer(hub, config.host, config.port, health=loading.health, ingest=ingest)
-        await stack.enter_async_context(server)
+        serve_all = serving(config, hub, loading.health, ingest=ingest)
+        server = await stack.enter_async_context(serve_all)
         await stack.enter_async_context(ingest)
         interrupts.first = stop
         models = await asyncio.to_thread(load_models, config)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from magtkd_rt.cli.server_options import ServerFlags, with_server_options
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 _EXAMPLES = """
@@ -46,6 +48,7 @@ VersionFlag = Annotated[
 
 
 @app.command(epilog=_EXAMPLES)
+@with_server_options
 def live(
     input: Annotated[  # noqa: A002  (the option's name)
         Path | None,
@@ -141,14 +144,6 @@ def live(
         bool | None,
         typer.Option("--server/--no-server", help="Let others watch over a websocket."),
     ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="Address that the server listens on.", show_default="127.0.0.1"),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(help="Its port; 0 takes any free one.", show_default="8765"),
-    ] = None,
     linger: Annotated[
         float | None,
         typer.Option(
@@ -170,6 +165,8 @@ def live(
         ),
     ] = None,
     version: VersionFlag = False,  # noqa: ARG001  (acts in its callback)
+    *,
+    server_flags: ServerFlags,
 ) -> None:
     """Hear a conversation and tell, utterance by utterance, which emotion it expresses.
 
@@ -199,8 +196,7 @@ def live(
         "jsonl": jsonl,
         "view": view,
         "server": server,
-        "host": host,
-        "port": port,
+        **server_flags,
         "linger": linger,
         "yes": yes,
     }

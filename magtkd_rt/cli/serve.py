@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from magtkd_rt.cli.server_options import ServerFlags, with_server_options
+
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -20,6 +22,7 @@ EXAMPLES = """
 """
 
 
+@with_server_options
 def serve(
     max_sessions: Annotated[
         int | None,
@@ -58,14 +61,6 @@ def serve(
             metavar="DIR", help="Write every event there, one file for each conversation."
         ),
     ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="Address that the server listens on.", show_default="127.0.0.1"),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(help="Its port; 0 takes any free one.", show_default="8765"),
-    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +69,8 @@ def serve(
             show_default="~/.config/magtkd/serve.toml, where there is one",
         ),
     ] = None,
+    *,
+    server_flags: ServerFlags,
 ) -> None:
     """Recognise conversations that browsers, plugins and other machines send.
 
@@ -90,8 +87,7 @@ def serve(
         "bundle": bundle,
         "threads": threads,
         "jsonl": jsonl,
-        "host": host,
-        "port": port,
+        **server_flags,
     }
     settings = find_config(ServeConfig, config, flags)
 

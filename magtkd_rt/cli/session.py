@@ -13,6 +13,7 @@ import typer
 
 from magtkd_rt.cli.consent import ask_consent
 from magtkd_rt.cli.interrupts import Interrupts
+from magtkd_rt.cli.serving import serving
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.errors import InputError
 from magtkd_rt.runtime.assembly import assemble, open_devices, open_recording
@@ -21,7 +22,7 @@ from magtkd_rt.runtime.journal import Journal
 from magtkd_rt.runtime.live import LiveSession, Setup, Sink
 from magtkd_rt.runtime.recorder import RecordedSource, Recorder
 from magtkd_rt.runtime.recording import make_folder
-from magtkd_rt.server import EventServer, Hub
+from magtkd_rt.server.build import hub_from
 from magtkd_rt.sources import FileSource, Source
 from magtkd_rt.sources.live import LiveSource
 from magtkd_rt.view import LineView, OutputConsole, TerminalView
@@ -71,9 +72,8 @@ async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
         sinks: list[Sink] = []
         address, running = "", _Running()
         if config.server:
-            hub = Hub()
-            server = EventServer(hub, config.host, config.port, health=running.health)
-            await stack.enter_async_context(server)
+            hub = hub_from(config)
+            server = await stack.enter_async_context(serving(config, hub, running.health))
             sinks.append(hub.publish)
             address = server.url
         if config.jsonl is not None:
@@ -155,5 +155,9 @@ class _Running:
 
     def health(self) -> dict[str, object]:
         if self.session is None:
-            return {"loading": True}
-        return {"lag_ms": round(self.session.lag_ms, 1), "dropped": self.session.dropped}
+            return {"status": "starting"}
+        return {
+            "lag_ms": round(self.session.lag_ms, 1),
+            "pending": self.session.pending,
+            "dropped": self.session.dropped,
+        }

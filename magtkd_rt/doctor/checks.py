@@ -37,7 +37,7 @@ def checks_for(config: LiveConfig, *, open_devices: bool = True) -> dict[str, Ch
         checks["faces"] = check_faces
     checks["bundle"] = lambda: check_bundle(config.bundle)
     if config.server:
-        checks["port"] = lambda: check_port(config.host, config.port)
+        checks["port"] = lambda: check_port(config)
     if (folder := config.record) is not None:
         checks["recordings"] = lambda: check_folder(folder)
     return checks

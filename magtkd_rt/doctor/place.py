@@ -6,22 +6,28 @@ import asyncio
 import os
 from pathlib import Path
 
+from magtkd_rt.config import ServerConfig
 from magtkd_rt.doctor.finding import Finding
-from magtkd_rt.server import EventServer, Hub
+from magtkd_rt.server import Hub
+from magtkd_rt.server.build import server_from, warnings_for
 
 
-def check_port(host: str, port: int) -> list[Finding]:
-    """Start the server for a moment.
+def check_port(config: ServerConfig) -> list[Finding]:
+    """Start the server for a moment, with its tokens and its certificate.
 
     Raises:
-        ServerError: it cannot start there.
+        MagtkdError: it cannot start there.
     """
 
     async def serve() -> str:
-        async with EventServer(Hub(), host, port) as server:
+        async with server_from(config, Hub()) as server:
             return server.url
 
-    return [Finding("port", "ok", f"free: {asyncio.run(serve())}")]
+    found = [Finding("port", "ok", f"free: {asyncio.run(serve())}")]
+    for warning in warnings_for(config):
+        problem, _, remedy = warning.rpartition("; ")
+        found.append(Finding("port", "warning", problem, remedy))
+    return found
 
 
 def check_folder(folder: Path) -> list[Finding]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import CloseCode
+
+from magtkd_rt.server.access import is_loopback
+from magtkd_rt.server.gate import Admission
+from magtkd_rt.server.limits import ConnectionLimits
+from magtkd_rt.server.logs import ServerLog
+from magtkd_rt.server.throttle import address_key
 
 CLOSE_SECONDS: Final = 2.0
 """How long a peer has to take what was sent before a close; shutdown takes no longer."""
@@ -17,6 +24,14 @@ STALL_SECONDS = 30.0
 
 MAX_WRITE_BUFFER = 256 * 1024
 """Bytes that may wait for a peer; only one that floods us with pings can get there."""
+
+CUT_OFF: Final = {
+    "refused_full": "there are too many connections",
+    "refused_address": "there are too many connections from this address",
+    "stalled_readers": "took nothing for too long",
+    "flooded": "sent too much",
+}
+"""Why a connection is cut off without a word, by the counter."""
 
 
 async def close(
@@ -36,14 +51,19 @@ class ConnectionGuard:
     """Knows every TCP connection from its first byte to its last.
 
     Args:
-        counters: counts `refused_full`, `stalled_readers` and `flooded`.
-        max_connections: most connections at once; the ones beyond are cut off unheard.
+        counters: counts `refused_full`, `refused_address`, `stalled_readers` and `flooded`.
+        limits: how many connections there may be, and how much one may send.
+        log: where those that are cut off are told.
     """
 
-    def __init__(self, counters: Counter[str], max_connections: int) -> None:
+    def __init__(
+        self, counters: Counter[str], limits: ConnectionLimits, log: ServerLog | None = None
+    ) -> None:
         self.counters = counters
-        self.max_connections = max_connections
-        self.connections: set[ServerConnection] = set()
+        self.limits = limits
+        self.log = log or ServerLog()
+        self.connections: set[GuardedConnection] = set()
+        self._of_address: Counter[str] = Counter()
 
     def abort_all(self, *, unless_open: bool = False) -> None:
         """Cut connections off; with `unless_open`, only those without a finished handshake."""
@@ -51,49 +71,107 @@ class ConnectionGuard:
             if not (unless_open and connection.response is not None):
                 connection.transport.abort()
 
-    def connection_class(self) -> type[ServerConnection]:
+    def connection_class(self) -> type[GuardedConnection]:
         """The class of connections that this guard watches."""
-        guard = self
+        return type("GuardedConnection", (GuardedConnection,), {"guard": self})
 
-        class GuardedConnection(ServerConnection):
-            _stall_timer: asyncio.TimerHandle | None = None
+    def enter(self, connection: GuardedConnection) -> str | None:
+        """Take note of a connection; the counter that says why there may be no such, if so."""
+        refused = None
+        if len(self.connections) >= self.limits.all_connections:
+            refused = "refused_full"
+        elif not self._has_room(connection.who):
+            refused = "refused_address"
+        self.connections.add(connection)
+        self._of_address[connection.who] += 1
+        return refused
 
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                super().connection_made(transport)
-                if len(guard.connections) >= guard.max_connections:
-                    guard.counters["refused_full"] += 1
-                    self.transport.abort()
-                guard.connections.add(self)
+    def leave(self, connection: GuardedConnection) -> None:
+        """Forget a connection."""
+        self.connections.discard(connection)
+        self._of_address[connection.who] -= 1
+        if not self._of_address[connection.who]:
+            del self._of_address[connection.who]
 
-            def connection_lost(self, exc: Exception | None) -> None:
-                guard.connections.discard(self)
-                self._stop_timer()
-                super().connection_lost(exc)
+    def _has_room(self, who: str) -> bool:
+        return self._of_address[who] < self.limits.of_address(is_local=is_loopback(who))
 
-            # websockets waits for a paused peer without a limit, even in close() and keepalive.
-            def pause_writing(self) -> None:
-                super().pause_writing()
-                self._stall_timer = self.loop.call_later(
-                    STALL_SECONDS, self._cut_off, "stalled_readers"
-                )
 
-            def resume_writing(self) -> None:
-                super().resume_writing()
-                self._stop_timer()
+class GuardedConnection(ServerConnection):
+    """A connection that is cut off where it asks too much."""
 
-            # Pongs are written without regard to flow control.
-            def data_received(self, data: bytes) -> None:
-                super().data_received(data)
-                if self.transport.get_write_buffer_size() > MAX_WRITE_BUFFER:
-                    self._cut_off("flooded")
+    guard: ClassVar[ConnectionGuard]
+    _stall_timer: asyncio.TimerHandle | None = None
 
-            def _cut_off(self, counter: str) -> None:
-                guard.counters[counter] += 1
-                self.transport.abort()
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.address = ""
+        """Of the peer, in figures."""
+        self.admission = Admission()
+        """What it may do, once its request was let in."""
+        self.who = ""
+        """What counts as one address: see `address_key`."""
+        self._is_cut_off = False
+        self._may_send: float | None = self.guard.limits.burst_bytes
+        self._refilled = time.monotonic()
 
-            def _stop_timer(self) -> None:
-                if self._stall_timer is not None:
-                    self._stall_timer.cancel()
-                    self._stall_timer = None
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it in, or cut it off."""
+        super().connection_made(transport)
+        self.address = (transport.get_extra_info("peername") or [""])[0]
+        self.who = address_key(self.address)
+        if (counter := self.guard.enter(self)) is not None:
+            self._cut_off(counter)
 
-        return GuardedConnection
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it out."""
+        self.guard.leave(self)
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def let_send_media(self) -> None:
+        """Lift what binds subscribers; whoever takes the media bounds how much may come."""
+        self._may_send = None
+
+    # websockets waits for a paused peer without a limit, even in close() and keepalive.
+    def pause_writing(self) -> None:
+        """Give a peer that takes nothing its time."""
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(STALL_SECONDS, self._cut_off, "stalled_readers")
+
+    def resume_writing(self) -> None:
+        """It takes again."""
+        super().resume_writing()
+        self._stop_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, if it is not too much."""
+        if not self._may_take(len(data)):
+            self._cut_off("flooded")
+            return
+        super().data_received(data)
+        # Pongs are written without regard to flow control.
+        if self.transport.get_write_buffer_size() > MAX_WRITE_BUFFER:
+            self._cut_off("flooded")
+
+    def _may_take(self, size: int) -> bool:
+        """Whether a peer may send so much now. Frames of nothing cost more time than they bring."""
+        if self._may_send is None:
+            return True
+        limits, now = self.guard.limits, time.monotonic()
+        refill = (now - self._refilled) * limits.bytes_per_second
+        self._may_send = min(limits.burst_bytes, self._may_send + refill) - size
+        self._refilled = now
+        return self._may_send >= 0
+
+    def _cut_off(self, counter: str) -> None:
+        if not self._is_cut_off:
+            self._is_cut_off = True
+            self.guard.counters[counter] += 1
+            self.guard.log.lost(counter, self.address, CUT_OFF[counter])
+            self.transport.abort()
+
+    def _stop_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None

@@ -13,7 +13,8 @@ from websockets.frames import CloseCode
 from magtkd_rt import wire
 from magtkd_rt.server.connection import close
 from magtkd_rt.server.hub import Hub, SubscriptionRefused
-from magtkd_rt.server.requests import read_query
+from magtkd_rt.server.logs import ServerLog
+from magtkd_rt.server.requests import address_of, read_query
 from magtkd_rt.server.subscription import Subscription
 
 
@@ -23,11 +24,13 @@ class EventsEndpoint:
     Args:
         hub: whose events.
         is_serving: whether the server goes on; else it is shutting down.
+        log: where those are told who are sent away.
     """
 
-    def __init__(self, hub: Hub, is_serving: Callable[[], bool]) -> None:
+    def __init__(self, hub: Hub, is_serving: Callable[[], bool], log: ServerLog) -> None:
         self._hub = hub
         self._is_serving = is_serving
+        self._log = log
 
     async def __call__(self, connection: ServerConnection) -> None:
         """Serve one subscriber until it leaves, the session ends, or it must go."""
@@ -36,6 +39,7 @@ class EventsEndpoint:
             subscription = self._hub.subscribe(*read_query(connection.request.path))
         except SubscriptionRefused as refused:
             self._hub.counters["bad_requests"] += 1
+            self._log.lost("bad_requests", address_of(connection), refused.problem)
             with contextlib.suppress(ConnectionClosed):
                 await connection.send(wire.dump_message(refused.message))
             code = CloseCode.POLICY_VIOLATION
@@ -61,6 +65,7 @@ class EventsEndpoint:
             listening.cancel()
             await asyncio.gather(sending, listening, return_exceptions=True)
         if subscription.overflowed:
+            self._log.lost("slow_readers", address_of(connection), "too slow")
             return CloseCode.TRY_AGAIN_LATER, "too slow; come back with since"
         if not listening.cancelled():
             return CloseCode.POLICY_VIOLATION, "subscribers send nothing"

@@ -65,6 +65,8 @@ class Hub:
         self.limits = limits or Limits()
         self.counters: Counter[str] = Counter()
         """Everything dropped or refused, by name; docs/protocol.md lists the names."""
+        self.watchers: list[Callable[[wire.Event], None]] = []
+        """Get every event beside the subscribers; they must not wait and not fail."""
         self._clock = clock
         self._logs: dict[str, SessionLog] = {}
         self._subscribers: dict[str, set[Subscription]] = {}
@@ -110,6 +112,8 @@ class Hub:
             subscription.offer(entry)
             if log.ended:
                 subscription.finish()
+        for watch in self.watchers:
+            watch(event)
 
     def subscribe(self, session_id: str | None = None, since: int | None = None) -> Subscription:
         """Listen to a session.
@@ -155,6 +159,10 @@ class Hub:
         for subscribers in self._subscribers.values():
             for subscription in subscribers:
                 subscription.finish()
+
+    def queue_depths(self) -> list[int]:
+        """For each subscriber, how many messages wait for it."""
+        return [one.depth for all_ in self._subscribers.values() for one in all_]
 
     @property
     def current(self) -> str | None:

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
+from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -41,17 +42,26 @@ def read_query(path: str) -> tuple[str | None, int | None]:
     return session, None if since is None else int(since)
 
 
+def address_of(connection: ServerConnection) -> str:
+    """The peer's address in figures; empty where it has left already."""
+    return str((connection.remote_address or [""])[0])
+
+
 def path_of(request: Request) -> str:
     """The path of a request, without its query."""
     return request.path.partition("?")[0]
 
 
 def json_response(status: HTTPStatus, text: str) -> Response:
-    """A response that ends the connection and is not to be stored."""
-    body = text.encode()
+    """A JSON response that ends the connection and is not to be stored."""
+    return plain_response(status, text.encode(), "application/json; charset=utf-8")
+
+
+def plain_response(status: HTTPStatus, body: bytes, kind: str) -> Response:
+    """A response of the given media type that ends the connection and is not to be stored."""
     headers = Headers(
         {
-            "Content-Type": "application/json; charset=utf-8",
+            "Content-Type": kind,
             "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",

@@ -115,6 +115,11 @@ class Subscription:
             await self._wakeup.wait()
         return None
 
+    @property
+    def depth(self) -> int:
+        """Messages that wait in the queue."""
+        return len(self._queue)
+
     def _fits(self, entry: Entry) -> bool:
         if not self._queue:
             return True

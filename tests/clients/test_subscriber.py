@@ -19,6 +19,7 @@ from magtkd_rt.clients.follow import follow
 from magtkd_rt.clients.subscriber import events_url
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub, Limits
+from magtkd_rt.server.limits import ConnectionLimits
 
 PROTOCOL = Subprotocol(wire.PROTOCOL)
 
@@ -285,7 +286,7 @@ async def test_a_refused_request_is_told(script: Any, query: dict[str, Any], say
 async def test_refused_handshakes_are_told(script: Any) -> None:
     hub = Hub()
     hub.publish(script.started())
-    async with EventServer(hub, port=0, max_subscribers=0) as server:
+    async with EventServer(hub, port=0, limits=ConnectionLimits(subscribers=0)) as server:
         with pytest.raises(ServerError, match="503 too many subscribers; try again later"):
             await anext(subscribe(server.url))
         with pytest.raises(ServerError, match="404 nothing here.*; use the path of ws://"):

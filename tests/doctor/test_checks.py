@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magtkd_rt.bundle.store import Bundle
-from magtkd_rt.config import LiveConfig
+from magtkd_rt.config import LiveConfig, ServerConfig
 from magtkd_rt.doctor import Finding, examine
 from magtkd_rt.doctor.checks import checks_for
 from magtkd_rt.doctor.gpu import check_gpu, driver_version, installed_builds
@@ -341,8 +341,8 @@ def test_ports() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ServerError, match="already in use"):
-            check_port("127.0.0.1", taken.getsockname()[1])
-    assert levels(check_port("127.0.0.1", 0)) == ["ok"]
+            check_port(ServerConfig(port=taken.getsockname()[1]))
+    assert levels(check_port(ServerConfig(port=0))) == ["ok"]
 
 
 def test_folders(tmp_path: Path) -> None:

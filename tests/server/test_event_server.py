@@ -17,6 +17,9 @@ from magtkd_rt import wire
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub, Limits
 from magtkd_rt.server import connection as connection_module
+from magtkd_rt.server.access import rules
+from magtkd_rt.server.gate import Access
+from magtkd_rt.server.limits import ConnectionLimits
 
 PROTOCOL = Subprotocol(wire.PROTOCOL)
 
@@ -279,7 +282,7 @@ async def test_a_name_that_was_made_to_point_here_is_refused(script: Any) -> Non
 async def test_own_page_and_allowed_origins_connect(script: Any) -> None:
     hub = Hub()
     hub.publish(script.started())
-    async with EventServer(hub, port=0, allowed_origins=["https://view.example"]) as server:
+    async with EventServer(hub, port=0, access=Access(rules(["https://view.example"]))) as server:
         for origin in (f"http://localhost:{server.port}", "https://view.example"):
             url = f"{server.url}?since=0"
             async with connect(url, origin=Origin(origin)) as connection:
@@ -289,7 +292,7 @@ async def test_own_page_and_allowed_origins_connect(script: Any) -> None:
 async def test_a_full_server_says_so_and_stays_healthy(script: Any, health: Any) -> None:
     hub = Hub()
     hub.publish(script.started())
-    async with EventServer(hub, port=0, max_subscribers=2) as server:
+    async with EventServer(hub, port=0, limits=ConnectionLimits(subscribers=2)) as server:
         async with connect(server.url), connect(server.url):
             with pytest.raises(InvalidStatus) as caught:
                 await connect(server.url)
@@ -302,10 +305,15 @@ async def test_a_full_server_says_so_and_stays_healthy(script: Any, health: Any)
 
 async def test_health_tells_sessions_and_counters(script: Any, get: Any, health: Any) -> None:
     hub = Hub()
-    extra: dict[str, object] = {"lag_ms": 12}
+    extra: dict[str, object] = {"status": "starting", "lag_ms": 12}
     async with EventServer(hub, port=0, health=lambda: extra) as server:
+        status, headers, body = await get(server.port, "/health?verbose")
+        assert (status, json.loads(body)["status"]) == (503, "starting")
+        assert headers["content-type"].startswith("application/json")
+        del extra["status"]
         assert await health(server.port) == {
-            "status": "ok",
+            "status": "ready",
+            "reasons": [],
             "protocol": "magtkd.v1",
             "session": None,
             "seq": 0,
@@ -320,10 +328,10 @@ async def test_health_tells_sessions_and_counters(script: Any, get: Any, health:
             assert (await health(server.port))["sessions"] == {
                 "call-1": {"seq": 1, "ended": False, "subscribers": 1}
             }
-        extra["status"] = "overloaded"
-        status, headers, body = await get(server.port, "/health?verbose")
-        assert (status, json.loads(body)["status"]) == (503, "overloaded")
-        assert headers["content-type"].startswith("application/json")
+        hub.publish(script.dropped("u1").model_copy(update={"reason": "overload"}))
+        status, _, body = await get(server.port, "/health")
+        found = json.loads(body)
+        assert (status, found["status"], found["reasons"]) == (200, "degraded", ["overload"])
 
 
 async def test_plain_requests(get: Any) -> None:

@@ -17,6 +17,7 @@ from magtkd_rt import wire
 from magtkd_rt.server import EventServer, Hub
 from magtkd_rt.server import app as app_module
 from magtkd_rt.server import connection as connection_module
+from magtkd_rt.server.limits import ConnectionLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +127,7 @@ async def test_junk_instead_of_a_request(
             with contextlib.suppress(ConnectionResetError):
                 await reader.read()
         writer.close()
-        assert (await health(server.port))["status"] == "ok"
+        assert (await health(server.port))["status"] == "ready"
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -167,7 +168,7 @@ async def test_a_peer_that_takes_nothing_is_cut_off(
 
 async def test_more_connections_than_bearable_are_cut_off(script: Any, health: Any) -> None:
     hub = Hub()
-    async with EventServer(hub, port=0, max_subscribers=1) as server:
+    async with EventServer(hub, port=0, limits=ConnectionLimits(subscribers=1)) as server:
         silent = await asyncio.gather(
             *(asyncio.open_connection("127.0.0.1", server.port) for _ in range(80))
         )
