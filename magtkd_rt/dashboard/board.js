@@ -106,6 +106,11 @@ export class Board {
     }
   }
 
+  /** All that has changed has been drawn. */
+  drawn() {
+    this.changed = { facts: false, notices: false, utterances: new Set() };
+  }
+
   #find(id, t) {
     const name = clean(id, 100);
     let found = this.utterances.get(name);

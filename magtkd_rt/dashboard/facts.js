@@ -13,6 +13,7 @@ export class Facts {
    */
   constructor(places) {
     this.places = places;
+    this.second = -1;
   }
 
   /**
@@ -26,8 +27,10 @@ export class Facts {
     setText(this.places.title, heard || (started ? "no source" : "No session yet"));
     setText(this.places.notice, clean(started?.notice, 1000));
     this.places.recording.hidden = !board.recording || board.ended !== null;
-    setText(this.places.lag, `lag ${duration(lagMs)}`);
+    setText(this.places.lag, started && board.ended === null ? `lag ${duration(lagMs)}` : "");
     this.places.lag.classList.toggle("is-late", lagMs >= LATE_MS);
+    if (!board.changed.facts && this.second === Math.floor(board.t)) return;
+    this.second = Math.floor(board.t);
     const dropped = [...board.dropped].filter(([, n]) => n > 0).map(([kind, n]) => `${n} ${words(kind)}`);
     const rows = [
       ["Session", board.sessionId],

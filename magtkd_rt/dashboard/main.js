@@ -49,7 +49,9 @@ const facts = new Facts({
   recording: byId("recording"), lag: byId("lag"),
 });
 const drawing = new Drawing(draw, TEXT_MS);
-const chartDrawing = new Drawing(() => chart.draw(timeline, board), CHART_MS);
+/** Beside the frame, not in it: the chart takes longer than everything else together. */
+const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
+const chartDrawing = new Drawing(() => whenIdle(() => chart.draw(timeline, board)), CHART_MS);
 const saying = new Drawing(say, SAY_MS);
 /** @type {import("./board.js").Utterance|null} */
 let toSay = null;
@@ -80,9 +82,9 @@ function take(event) {
 
 function draw() {
   const { changed } = board;
-  board.changed = { facts: false, notices: false, utterances: new Set() };
   if (isOverlay) {
     if (changed.utterances.size) overlay.draw(board);
+    board.drawn();
     return;
   }
   if (changed.utterances.size) transcript.draw(board, changed.utterances);
@@ -91,6 +93,7 @@ function draw() {
   now.draw(shown, board.labels);
   if (changed.notices) facts.drawNotices(board);
   facts.draw(board, lagMs);
+  board.drawn();
 }
 
 /** Read out final results only, and the last where they come fast. */
@@ -132,11 +135,12 @@ async function lookAround() {
 }
 
 /** The charting library may be missing; the bars beside the lanes then say what there is. */
-async function awaitCharts() {
-  if (document.readyState !== "complete") {
-    await new Promise((resolve) => addEventListener("load", resolve, { once: true }));
+async function loadCharts() {
+  try {
+    await import("/dashboard/plotly.js"); // defines Plotly for all
+  } catch {
+    byId("no-charts").hidden = false;
   }
-  byId("no-charts").hidden = globalThis.Plotly !== undefined;
   chartDrawing.ask();
 }
 
@@ -162,7 +166,7 @@ addEventListener("keydown", (event) => {
 new ResizeObserver(redraw).observe(byId("chart"));
 themeSwitch(byId("theme"), redraw);
 if (!isOverlay) {
-  awaitCharts();
+  loadCharts();
   lookAround();
 }
 sessions.choose(new URLSearchParams(location.search).get("session") ?? "");

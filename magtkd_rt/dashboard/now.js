@@ -34,7 +34,7 @@ export class Now {
     this.places.head.replaceChildren(...heading(one));
     for (const [label, { bar, value, row }] of this.rows) {
       const p = one?.probabilities.get(label);
-      bar.style.transform = `scaleX(${p ?? 0})`;
+      bar.style.width = `${(p ?? 0) * 100}%`;
       setText(value, p === undefined ? "–" : percent(p));
       row.classList.toggle("is-best", p !== undefined && one?.reading?.label === label);
     }

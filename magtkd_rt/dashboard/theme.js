@@ -11,7 +11,7 @@ export function themeSwitch(button, onChange) {
   const root = document.documentElement;
   const isDark = () => (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
   const show = () => {
-    button.setAttribute("aria-pressed", String(isDark()));
+    button.textContent = isDark() ? "Light theme" : "Dark theme";
     onChange();
   };
   button.addEventListener("click", () => {

@@ -153,7 +153,7 @@ function render(one, picked) {
   if (picked) row.classList.add("is-picked");
   if (one.reading?.abstained) row.classList.add("is-unsure");
   const when = make("time", "when", clock(one.start));
-  const who = said("span", "who", one.speaker || "…");
+  const who = said("span", "who", one.speaker || (one.state === "speaking" ? "…" : "–"));
   const text = said("p", "said", textOf(one));
   if (one.state === "speaking") text.append(make("span", "dots", " …"));
   row.append(make("div", "margin", who, when), make("div", "content", text, ...notes(one)), badge(one, picked));
