@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl as tls
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -18,13 +19,15 @@ from magtkd_rt.clients.subscriber import (
 async def follow(
     url: str = DEFAULT_URL,
     *,
+    token: str | None = None,
+    tls_context: tls.SSLContext | None = None,
     wait: float = 2.0,
     on_retry: Callable[[str, float], None] | None = None,
 ) -> AsyncGenerator[Update, None]:
     """Yield every event of the current session, then of the next, and so on without end.
 
     Args:
-        url: as for `subscribe`.
+        url: as for `subscribe`; `token` and `tls_context` too.
         wait: seconds between two looks for the next session, or for a server that has gone.
         on_retry: as for `subscribe`.
 
@@ -35,7 +38,10 @@ async def follow(
     met = False
     while True:
         try:
-            async with aclosing(subscribe(url, since=0, on_retry=on_retry)) as updates:
+            updates = subscribe(
+                url, since=0, token=token, tls_context=tls_context, on_retry=on_retry
+            )
+            async with aclosing(updates):
                 async for update in updates:
                     if ended is not None and _session_of(update) == ended:
                         break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl as tls
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -71,6 +72,8 @@ async def subscribe(
     *,
     session: str | None = None,
     since: int | None = None,
+    token: str | None = None,
+    tls_context: tls.SSLContext | None = None,
     reconnect: bool = True,
     attempts: int = 10,
     on_retry: Callable[[str, float], None] | None = None,
@@ -85,6 +88,8 @@ async def subscribe(
         session: which session; None takes the current one.
         since: give everything after this seq, 0 for all; None begins with a `Snapshot` of the
             present state and goes on from there.
+        token: the server's token, where it wants one.
+        tls_context: which certificates are trusted, for `wss://`; None for the system's.
         reconnect: come back when the connection is lost, or while no session has begun yet.
         attempts: connections that may fail one after the other before giving up.
         on_retry: called with the reason and the seconds until the next attempt.
@@ -98,7 +103,7 @@ async def subscribe(
     failures = 0
     while True:
         try:
-            async with _open(url, place) as connection:
+            async with _open(url, place, token, tls_context) as connection:
                 reached = True
                 async for message in _messages(connection, place.session):
                     failures = 0
@@ -131,13 +136,17 @@ def retry_delay(failures: int) -> float:
     return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 30)))
 
 
-def _open(url: str, place: _Place) -> connect:
+def _open(
+    url: str, place: _Place, token: str | None, tls_context: tls.SSLContext | None
+) -> connect:
     target = events_url(url, place.session, place.since)
     local = urlsplit(target).hostname in ("localhost", "127.0.0.1", "::1")
     try:
         return connect(
             target,
             subprotocols=[Subprotocol(wire.PROTOCOL)],
+            additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+            ssl=(tls_context or True) if target.startswith("wss:") else None,
             compression=None,
             max_size=MAX_MESSAGE,
             close_timeout=1.0,
@@ -196,8 +205,8 @@ def events_url(url: str, session: str | None = None, since: int | None = None) -
 
 
 def _is_final(error: InvalidStatus) -> bool:
-    """Whether coming back later cannot help."""
-    return 400 <= error.response.status_code < 500
+    """Whether coming back later cannot help; 429 says that it can."""
+    return 400 <= error.response.status_code < 500 and error.response.status_code != 429
 
 
 def _not_a_url(url: str) -> ServerError:
@@ -213,6 +222,12 @@ def _refused(error: wire.Error, asked: str | None) -> ServerError:
 
 
 def _unreachable(url: str, error: Exception) -> ServerError:
+    if isinstance(error, tls.SSLCertVerificationError):
+        return ServerError(
+            f"the certificate of {url} is not trusted ({error.verify_message})",
+            remedy="name the authority that signed it, --ca FILE, and call the server by a name "
+            "in its certificate",
+        )
     if not isinstance(error, InvalidStatus):
         return ServerUnavailable(
             f"no server answers at {url} ({error})",
@@ -221,12 +236,14 @@ def _unreachable(url: str, error: Exception) -> ServerError:
     said = error.response.body.decode("utf-8", "replace").strip()[:200]
     remedies = {
         400: "use a client of the server's version",
-        403: "connect from an allowed origin and by an allowed host name",
+        401: "give the server's token: --token-file FILE, MAGTKD_TOKEN, or token=",
+        403: "connect from an allowed origin and by an allowed host name, and with a token for this",
         404: f"use the path of {DEFAULT_URL}",
+        429: "try again later",
         503: "try again later",
     }
     status = error.response.status_code
-    return (ServerUnavailable if status >= 500 else ServerError)(
+    return (ServerError if _is_final(error) else ServerUnavailable)(
         f"{url} refused the connection: {status} {said}",
         remedy=remedies.get(status, "check that a magtkd server runs there"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl as tls
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -25,6 +26,8 @@ async def watch(
     session: str | None = None,
     since: int | None = 0,
     once: bool = True,
+    token: str | None = None,
+    tls_context: tls.SSLContext | None = None,
     console: Console | None = None,
 ) -> None:
     """Print events until the session ends.
@@ -36,6 +39,8 @@ async def watch(
         since: print everything after this seq; None begins with the present state.
         once: end with the session; otherwise wait for the next one (session and since are then
             not used).
+        token: the server's token, where it wants one.
+        tls_context: which certificates are trusted; None for the system's.
         console: where to print; the standard output if None.
 
     Raises:
@@ -49,16 +54,30 @@ async def watch(
 
     updates: AsyncGenerator[Update, None]
     if once:
-        updates = subscribe(url, session=session, since=since, on_retry=say_lost)
+        updates = subscribe(
+            url,
+            session=session,
+            since=since,
+            token=token,
+            tls_context=tls_context,
+            on_retry=say_lost,
+        )
     else:
-        updates = follow(url, on_retry=say_lost)
+        updates = follow(url, token=token, tls_context=tls_context, on_retry=say_lost)
     show: Callable[[Update], None] = _JsonLines(out) if json else _Lines(out)
     async with aclosing(updates):
         async for update in updates:
             show(update)
 
 
-def run_watch(url: str = DEFAULT_URL, *, json: bool = False, once: bool = True) -> int:
+def run_watch(
+    url: str = DEFAULT_URL,
+    *,
+    json: bool = False,
+    once: bool = True,
+    token: str | None = None,
+    tls_context: tls.SSLContext | None = None,
+) -> int:
     """Watch from a command line; return the exit code.
 
     Ctrl-C and a closed pipe (`| head`) end it quietly.
@@ -67,7 +86,7 @@ def run_watch(url: str = DEFAULT_URL, *, json: bool = False, once: bool = True) 
         ServerError: the server cannot be reached or refuses the request.
     """
     try:
-        asyncio.run(watch(url, json=json, once=once))
+        asyncio.run(watch(url, json=json, once=once, token=token, tls_context=tls_context))
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:

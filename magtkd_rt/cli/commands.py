@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 from magtkd_rt.cli.benches import bench_app
+from magtkd_rt.cli.client_options import (
+    CaOption,
+    TokenFileOption,
+    TokenOption,
+    find_token,
+    trusting,
+)
 from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
@@ -74,12 +81,22 @@ def watch(
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on with the next session, without end.")
     ] = False,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
 ) -> None:
     """Watch the session of a running magtkd-live, from its first event to its last."""
     from magtkd_rt.clients import DEFAULT_URL
     from magtkd_rt.clients.watch import run_watch
 
-    raise typer.Exit(run_watch(url or DEFAULT_URL, json=json, once=not follow))
+    code = run_watch(
+        url or DEFAULT_URL,
+        json=json,
+        once=not follow,
+        token=find_token(token, token_file),
+        tls_context=trusting(ca),
+    )
+    raise typer.Exit(code)
 
 
 @app.command(epilog="  magtkd send talk.mp4 --to ws://127.0.0.1:8765 --speaker Ada")

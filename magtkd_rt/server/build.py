@@ -17,10 +17,8 @@ from magtkd_rt.server.hub import Hub, Limits
 from magtkd_rt.server.limits import ConnectionLimits
 from magtkd_rt.server.logs import ServerLog
 from magtkd_rt.server.tls import open_tls
-from magtkd_rt.server.tokens import Tokens, parse_token, read_token_file
+from magtkd_rt.server.tokens import TOKEN_VARIABLE, Tokens, parse_token, read_token_file
 
-TOKEN_VARIABLE: Final = "MAGTKD_TOKEN"
-"""Environment variable with one more token; unlike an option, others cannot see it."""
 OTHER_FILES: Final = 256
 """Files and sockets beside the connections: models, devices, recordings."""
 

@@ -22,6 +22,9 @@ from magtkd_rt.errors import InputError
 Role = Literal["observe", "publish"]
 """`observe`: read events, metrics and the details of `/health`. `publish`: send media."""
 
+TOKEN_VARIABLE: Final = "MAGTKD_TOKEN"
+"""Environment variable with one more token; unlike an option, others cannot see it."""
+
 BOTH: Final[frozenset[Role]] = frozenset({"observe", "publish"})
 _ROLES: Final[dict[str, frozenset[Role]]] = {
     "observe": frozenset({"observe"}),
