@@ -236,7 +236,7 @@ class IngestSource:
             except BadPicture as bad:
                 self._dropped["broken_pictures"] += 1
                 if self._dropped["broken_pictures"] == 1:
-                    message = f"a picture is left out, and any like it: {bad}; send whole JPEGs"
+                    message = f"a picture is left out, and any like it: {bad}"
                     self.notices.append(Notice("warning", "picture_broken", message))
                 continue
             yield VideoFrame(picture.time_ns, image), self._now_ns()  # it waited for sound, not us

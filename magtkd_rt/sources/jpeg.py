@@ -18,6 +18,7 @@ MAX_JPEG_SIDE: Final = 4096
 MAX_WORK: Final = 2 * MAX_JPEG_SIDE * MAX_JPEG_SIDE
 """Pixels times scans: each scan of a progressive picture goes over all of them again."""
 
+_REMEDY: Final = f"send whole JPEGs, at most {MAX_JPEG_SIDE} x {MAX_JPEG_SIDE}, baseline is best"
 _START: Final = b"\xff\xd8"
 _END: Final = b"\xff\xd9"
 _SCAN: Final = 0xDA
@@ -40,7 +41,7 @@ class BadPicture(ValueError):
         code: Literal["bad_frame", "too_large", "unsupported"] = "bad_frame",
     ) -> None:
         self.code: Final = code
-        super().__init__(problem)
+        super().__init__(f"{problem}; {_REMEDY}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,13 @@ def read_header(data: bytes) -> JpegHeader:
 
 def _read_frame(marker: int, segment: bytes) -> JpegHeader:
     if marker not in (_BASELINE, _EXTENDED, _PROGRESSIVE):
-        raise BadPicture("JPEGs of this kind are not decoded: send baseline ones", "unsupported")
+        raise BadPicture("JPEGs of this kind are not decoded", "unsupported")
     if len(segment) < _SHORTEST_FRAME:
         raise BadPicture("the JPEG is cut short before its picture")
     precision, components = segment[2], segment[7]
     height, width = int.from_bytes(segment[3:5]), int.from_bytes(segment[5:7])
     if precision != 8 or components not in (1, 3, 4):
-        raise BadPicture("JPEGs need 8 bits and 1, 3 or 4 components", "unsupported")
+        raise BadPicture("a JPEG without 8 bits and 1, 3 or 4 components", "unsupported")
     if not height or not width:
         raise BadPicture("the JPEG has no pixels")
     if max(height, width) > MAX_JPEG_SIDE:

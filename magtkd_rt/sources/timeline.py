@@ -78,13 +78,18 @@ class Timeline:
         """
         if self._last_sound_ns is not None and begin_ns < self._last_sound_ns:
             back = (self._last_sound_ns - begin_ns) / 1e9
-            raise Untimely("bad_frame", f"the capture time of sound goes back by {back:.3f} s")
+            raise Untimely(
+                "bad_frame",
+                f"the time of sound goes back by {back:.3f} s; stamp it as it was captured",
+            )
         self._check_resent(begin_ns, self.sound_end_ns)
         counted, new_run = begin_ns, True
         if self._counted_ns is not None and begin_ns - self._counted_ns <= GAP_NS:
             off = begin_ns - self._counted_ns
             if off < -OVERLAP_NS:
-                problem = f"sound was sent for {-off / 1e9:.3f} s that has been heard already"
+                problem = (
+                    f"{-off / 1e9:.3f} s of sound that was heard already; stamp it as captured"
+                )
                 raise Untimely("bad_frame", problem)
             most = int(length_ns * _PULL)
             counted, new_run = self._counted_ns + min(most, max(-most, off)), False
@@ -104,7 +109,7 @@ class Timeline:
         """
         if self._last_picture_ns is not None and time_ns <= self._last_picture_ns:
             back = (self._last_picture_ns - time_ns) / 1e9
-            problem = f"the capture time of pictures does not go on (back by {back:.3f} s)"
+            problem = f"the time of pictures goes back by {back:.3f} s; stamp them as captured"
             raise Untimely("bad_frame", problem)
         self._check_resent(time_ns, self.picture_ns)
         self._check_ahead(time_ns, time_ns, now_ns)
@@ -116,7 +121,7 @@ class Timeline:
 
     def _check_resent(self, time_ns: int, taken_ns: int | None) -> None:
         if taken_ns is not None and time_ns < taken_ns - RESENT_NS:
-            problem = "the sender's clock began anew; capture times go on over all connections"
+            problem = "the sender's clock began anew; keep one clock, or begin a new session"
             raise Untimely("bad_frame", problem)
 
     def _check_ahead(self, begin_ns: int, end_ns: int, now_ns: int) -> None:
@@ -127,7 +132,7 @@ class Timeline:
         since_ns = max(0, end_ns - self.zero_ns)
         ahead_ns = self._first_delay_ns - (now_ns - end_ns) - int(since_ns * _SLACK)
         if ahead_ns > self.ahead_ns:
-            problem = f"media runs ahead of real time by {ahead_ns / 1e9:.1f} s"
+            problem = f"media is {ahead_ns / 1e9:.1f} s ahead; send it in real time"
             raise Untimely("too_fast", problem)
 
 

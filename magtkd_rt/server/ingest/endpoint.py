@@ -167,7 +167,7 @@ class IngestEndpoint:
             async with asyncio.timeout(self.limits.hello_seconds):
                 hello = read_hello(await connection.recv())
         except TimeoutError:
-            problem = f"no hello came in {self.limits.hello_seconds:g} s"
+            problem = f"no hello in {self.limits.hello_seconds:g} s; send it first"
             raise Refused("timeout", problem) from None
         finally:
             self._greeting.discard(connection)
@@ -179,8 +179,10 @@ class IngestEndpoint:
         session = self._sessions.get(hello.session_id)
         if session is None:
             if hello.session_id in self._ended:
-                raise Refused("unauthorized", "the session has ended, and its resume_token with it")
-            raise Refused("unknown_session", f"there is no session {hello.session_id[:64]!r}")
+                raise Refused("unauthorized", "the session has ended; begin a new one")
+            raise Refused(
+                "unknown_session", f"there is no session {hello.session_id[:64]!r}; begin a new one"
+            )
         session.check(hello)
         return session
 
@@ -201,7 +203,7 @@ class IngestEndpoint:
         finally:
             self._beginning.discard(beginning)
         if beginning.cancelled():
-            raise Refused("overload", "the server is shutting down")
+            raise Refused("overload", "the server is shutting down; come back later")
         hosted = beginning.result()
         session = SenderSession(hosted, source, hello, limits.resume_seconds)
         self._hub.open(session.session_id)

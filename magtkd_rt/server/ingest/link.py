@@ -114,7 +114,9 @@ class SenderLink:
             async with asyncio.timeout(idle):
                 return await self._connection.recv()
         except TimeoutError:
-            raise Refused("timeout", f"nothing was sent for {idle:g} s") from None
+            raise Refused(
+                "timeout", f"nothing was sent for {idle:g} s; come back with the resume_token"
+            ) from None
 
     def _take(self, message: str | bytes) -> None:
         """Hand a message on.
@@ -124,12 +126,17 @@ class SenderLink:
         """
         if not self._bytes.take(len(message) + MESSAGE_COST):
             most = self._limits.bytes_per_second
-            raise Refused("too_fast", f"more than {most} bytes a second beyond the announced sound")
+            raise Refused(
+                "too_fast",
+                f"more than {most} bytes a second beside the sound; send smaller pictures",
+            )
         if self._ended:
-            raise Refused("bad_request", "nothing is taken after end")
+            raise Refused("bad_request", "nothing is taken after end; begin a new session")
         if isinstance(message, str):
             if len(message) > self._limits.text_bytes:
-                raise Refused("too_large", f"text may have {self._limits.text_bytes} bytes")
+                raise Refused(
+                    "too_large", f"a long text; send {self._limits.text_bytes} bytes at most"
+                )
             read_text(message)
             self._ended = True
             self._session.source.end()
@@ -147,7 +154,9 @@ class SenderLink:
         except (Untimely, BadPicture) as bad:
             raise Refused(bad.code, str(bad)) from bad
         except NoRoom as full:
-            raise Refused("overload", "this session cannot keep up; media was lost") from full
+            raise Refused(
+                "overload", "media was lost, the session cannot keep up; send less"
+            ) from full
 
     async def _complain(self, refused: Refused) -> None:
         """Count a refusal; tell the sender of the 1st, 10th, 100th ... of each kind."""
@@ -155,6 +164,6 @@ class SenderLink:
         self._refusals[refused.code] += 1
         count = self._refusals[refused.code]
         if count == 10 ** (len(str(count)) - 1):
-            said = refused.problem if count == 1 else f"{refused.problem} ({count} times by now)"
+            said = refused.problem if count == 1 else f"{count} times by now: {refused.problem}"
             error = wire.Error(code=refused.code, message=said)
             await self._connection.send(wire.dump_message(error))

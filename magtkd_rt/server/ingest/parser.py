@@ -62,36 +62,41 @@ class MediaParser:
         """
         if len(data) <= wire.MEDIA_HEADER.size:
             raise Refused(
-                "bad_frame", f"{len(data)} bytes are too few: 1 for the kind, 8 for the time, media"
+                "bad_frame",
+                f"a message of {len(data)} bytes; send 1 of kind, 8 of time, then media",
             )
         kind, time_us = wire.MEDIA_HEADER.unpack_from(data)
         if kind == wire.SOUND:
             return Sound(time_us, self._read_sound(data))
         if kind == wire.PICTURE:
             if self._video is None:
-                raise Refused("unsupported", "no pictures were announced in hello")
+                raise Refused("unsupported", "no pictures were announced; say video in hello")
             return Picture(time_us, data[wire.MEDIA_HEADER.size :])
-        raise Refused("bad_frame", f"kind {kind} is neither 1 (sound) nor 2 (picture)")
+        raise Refused("bad_frame", f"there is no kind {kind}; send 1 for sound, 2 for a picture")
 
     def _read_sound(self, data: bytes) -> NDArray[np.float32]:
         """Float32 (n, channels)."""
         audio = self._audio
         if audio is None:
-            raise Refused("unsupported", "no sound was announced in hello")
+            raise Refused("unsupported", "no sound was announced; say audio in hello")
         size = len(data) - wire.MEDIA_HEADER.size
         frame = audio.channels * _WIDTHS[audio.encoding]
         if size % frame:
-            raise Refused("bad_frame", f"{size} bytes of sound are no multiple of {frame}")
+            raise Refused(
+                "bad_frame", f"{size} bytes of sound are no multiple of {frame}; send whole samples"
+            )
         if size // frame > audio.sample_rate * self._limits.sound_seconds:
             most = self._limits.sound_seconds
-            raise Refused("too_large", f"a message may hold {most:g} s of sound at most")
+            raise Refused("too_large", f"a message of much sound; send {most:g} s at most")
         if audio.encoding == "pcm_s16le":
             whole = np.frombuffer(data, "<i2", offset=wire.MEDIA_HEADER.size)
             samples = whole.astype(np.float32) / np.float32(32768)
         else:
             samples = np.frombuffer(data, "<f4", offset=wire.MEDIA_HEADER.size).astype(np.float32)
             if not np.isfinite(samples).all():
-                raise Refused("bad_frame", "the sound holds values that are no numbers")
+                raise Refused(
+                    "bad_frame", "the sound holds values that are no numbers; send -1 to 1"
+                )
         return samples.reshape(-1, audio.channels)
 
 
@@ -102,16 +107,20 @@ def read_hello(message: str | bytes) -> wire.Hello:
         Refused: it is no `hello`, or asks for what there is not.
     """
     if isinstance(message, bytes):
-        raise Refused("bad_json", "the first message is hello, as text")
+        raise Refused("bad_json", "the first message was binary; send hello as text")
     hello = _read(message)
     if not isinstance(hello, wire.Hello):
-        raise Refused("bad_request", "the first message is hello")
+        raise Refused("bad_request", "the first message was end; send hello")
     if hello.audio is None and hello.video is None:
-        raise Refused("bad_request", "hello announces neither audio nor video")
+        raise Refused("bad_request", "hello announces no media; say audio, video or both")
     if hello.speaker and hello.audio is not None and hello.audio.channels_are_speakers:
-        raise Refused("bad_request", "speaker names one person, channels_are_speakers says several")
+        raise Refused(
+            "bad_request", "speaker names one, channels_are_speakers several; leave one out"
+        )
     if (hello.session_id is None) != (hello.resume_token is None):
-        raise Refused("unauthorized", "a session is resumed with session_id and resume_token")
+        raise Refused(
+            "unauthorized", "half a resumption; send session_id and resume_token, or neither"
+        )
     if hello.session_id is None and hello.since:
         raise Refused("bad_request", f"a new session has no event {hello.since}; leave since out")
     return hello
@@ -125,7 +134,7 @@ def read_text(message: str) -> wire.End:
     """
     read = _read(message)
     if not isinstance(read, wire.End):
-        raise Refused("bad_request", "hello is sent once")
+        raise Refused("bad_request", "hello came twice; connect anew for another session")
     return read
 
 

@@ -93,12 +93,19 @@ class SenderSession:
             for token in (self._token, self._used_token or self._token)
         ]
         if not any(good):
-            raise Refused("unauthorized", "the resume_token is not the one given last")
+            raise Refused(
+                "unauthorized", "this is not the resume_token given last; begin a new session"
+            )
         if self._expired:
             waited = f"{self._resume_seconds:g} s"
-            raise Refused("unauthorized", f"the session has waited for {waited}, and has ended")
+            raise Refused(
+                "unauthorized", f"the session waited {waited} and has ended; begin a new one"
+            )
         if _shape(hello) != _shape(self._hello):
-            raise Refused("unsupported", "a session goes on with the media that it began with")
+            raise Refused(
+                "unsupported",
+                "other media than before; go on with the same, or begin a new session",
+            )
 
     def stop(self, reason: str) -> None:
         """Hear nothing more; what was heard gets its results."""
