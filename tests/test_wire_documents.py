@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from magtkd_rt.wire.schema import json_schema
 from magtkd_rt.wire.typescript import typescript_text
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = {
+DOCUMENTS: dict[str, tuple[str, Callable[[], str]]] = {
     "magtkd_rt.wire.asyncapi": ("docs/asyncapi.json", asyncapi_text),
     "magtkd_rt.wire.typescript": ("clients/messages.d.ts", typescript_text),
 }
