@@ -117,7 +117,7 @@ def _allowed(part: str) -> set[str]:
     if part in LEAVES:
         return LEAF_MAY_IMPORT[part]
     if part == "clients":
-        return {"clients", "wire", "errors"}
+        return {"clients", "wire", "errors", "labels"}
     return MAY_IMPORT[part] | LEAVES | {part}
 
 

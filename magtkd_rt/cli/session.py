@@ -9,10 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import typer
-
 from magtkd_rt.cli.consent import ask_consent
 from magtkd_rt.cli.interrupts import Interrupts
+from magtkd_rt.cli.overwrite import ask_to_overwrite
 from magtkd_rt.cli.serving import serving
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.errors import InputError
@@ -41,7 +40,7 @@ def run_live(config: LiveConfig) -> None:
             remedy="leave --fast out, or give a recording with --input FILE",
         )
     if config.jsonl is not None:
-        _ask_to_overwrite(config.jsonl, config.yes)
+        ask_to_overwrite(config.jsonl, config.yes)
     if config.record is not None:
         make_folder(config.record)
     source = _open(config)
@@ -51,12 +50,6 @@ def run_live(config: LiveConfig) -> None:
         asyncio.run(live(config, source))
     finally:
         source.close()
-
-
-def _ask_to_overwrite(path: Path, yes: bool) -> None:
-    """Ask on a terminal; a script has thought about it."""
-    if path.is_file() and path.stat().st_size and sys.stdin.isatty() and not yes:
-        typer.confirm(f"{path} exists; write over it?", abort=True)
 
 
 async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
