@@ -138,30 +138,6 @@ def send(
     )
 
 
-@app.command(epilog="  magtkd export talk.jsonl --to html")
-def export(
-    session_file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SESSION.jsonl", help="What magtkd-live --jsonl or magtkd watch --json wrote."
-        ),
-    ],
-    to: Annotated[str, typer.Option(metavar="srt|vtt|csv|emotionml|html", help="The format.")],
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|-", help="Where to; a file beside SESSION.jsonl if not given."),
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option(metavar="ID", help="Which session, where the file has several.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Write over a file without asking.")] = False,
-) -> None:
-    """Write a session as subtitles, a table, EmotionML or a page to read and print."""
-    from magtkd_rt.cli.export import run_export
-
-    run_export(session_file, to, out, session_id=session, yes=yes)
-
-
 @app.command(epilog="  magtkd devices")
 def devices() -> None:
     """List microphones and cameras; ends with exit code 1 where there are none."""

@@ -8,6 +8,12 @@ from typing import Annotated
 
 import typer
 
+from magtkd_rt.cli.model_options import (
+    AsrOption,
+    BundleOption,
+    ThreadsOption,
+    WhisperModelOption,
+)
 from magtkd_rt.cli.server_options import ServerFlags, with_server_options
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -108,24 +114,10 @@ def live(
             help="A recording of one voice, at least 2 s, to know it by; may be repeated.",
         ),
     ] = None,
-    asr: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|whisper|pocketsphinx|none", help="Who transcribes.", show_default="auto"
-        ),
-    ] = None,
-    whisper_model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
-    ] = None,
-    bundle: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="The trained models.", show_default="starter"),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="Threads that a model may compute on.", show_default="2"),
-    ] = None,
+    asr: AsrOption = None,
+    whisper_model: WhisperModelOption = None,
+    bundle: BundleOption = None,
+    threads: ThreadsOption = None,
     record: Annotated[
         Path | None,
         typer.Option(

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import typer
 
+from magtkd_rt.cli.model_options import (
+    AsrOption,
+    BundleOption,
+    ThreadsOption,
+    WhisperModelOption,
+)
 from magtkd_rt.cli.server_options import ServerFlags, with_server_options
 
 EXAMPLES = """
@@ -37,24 +43,10 @@ def serve(
             "--provisional/--no-provisional", help="Results on the way, while somebody speaks."
         ),
     ] = None,
-    asr: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|whisper|pocketsphinx|none", help="Who transcribes.", show_default="auto"
-        ),
-    ] = None,
-    whisper_model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
-    ] = None,
-    bundle: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="The trained models.", show_default="starter"),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="Threads that a model may compute on.", show_default="2"),
-    ] = None,
+    asr: AsrOption = None,
+    whisper_model: WhisperModelOption = None,
+    bundle: BundleOption = None,
+    threads: ThreadsOption = None,
     jsonl: Annotated[
         Path | None,
         typer.Option(

@@ -1,0 +1,26 @@
+"""The options of the models, which `magtkd-live` and `magtkd serve` share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+AsrOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|whisper|pocketsphinx|none", help="Who transcribes.", show_default="auto"
+    ),
+]
+WhisperModelOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|DIR", help="Whisper's weights: a size, or a directory."),
+]
+BundleOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|DIR", help="The trained models.", show_default="starter"),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(help="Threads that a model may compute on.", show_default="2"),
+]
