@@ -138,11 +138,25 @@ class ServeConfig(ModelConfig, ServerConfig):
         provisional: tell results while somebody speaks.
         max_sessions: conversations that may go on at once; more are refused.
         jsonl: folder that gets a file of events for each session.
+        max_senders: connections that may send at once.
+        fps: pictures a second that are looked at; more are left out.
+        max_media_bytes: of one message with sound or a picture.
+        max_media_bytes_per_second: that a sender may send beside the sound that it announced.
+        ahead_seconds: that media may run ahead of real time.
+        idle_seconds: after which a sender that sends nothing is let go.
+        resume_seconds: that a session waits for its sender after a lost connection.
     """
 
     provisional: bool = True
     max_sessions: Annotated[int, Field(ge=1, le=1000)] = 8
     jsonl: Path | None = None
+    max_senders: Annotated[int, Field(ge=1, le=100_000)] = 64
+    fps: Annotated[float, Field(gt=0, le=240)] = 10.0
+    max_media_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = 1 << 20
+    max_media_bytes_per_second: Annotated[int, Field(ge=4096, le=1 << 30)] = 2 << 20
+    ahead_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    idle_seconds: Annotated[float, Field(ge=1, le=86_400)] = 120.0
+    resume_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 
 
 _SECRET: Final = ("token",)

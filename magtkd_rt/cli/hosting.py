@@ -19,7 +19,7 @@ from magtkd_rt.runtime.live import Sink
 from magtkd_rt.runtime.models import load_models
 from magtkd_rt.runtime.recording import make_folder
 from magtkd_rt.server.build import hub_from
-from magtkd_rt.server.ingest import IngestEndpoint
+from magtkd_rt.server.ingest import IngestEndpoint, SenderLimits
 from magtkd_rt.sources import Source
 
 KEPT = 8
@@ -70,8 +70,10 @@ async def serve(config: ServeConfig) -> None:
     async with AsyncExitStack() as stack:
         hub = hub_from(config, sessions=config.max_sessions + KEPT)
         loading = LoadingHost()
-        ingest = IngestEndpoint(hub, loading)
-        serve_all = serving(config, hub, loading.health, ingest=ingest)
+        ingest = IngestEndpoint(hub, loading, sender_limits(config))
+        serve_all = serving(
+            config, hub, lambda: {**loading.health(), **ingest.describe()}, ingest=ingest
+        )
         server = await stack.enter_async_context(serve_all)
         await stack.enter_async_context(ingest)
         interrupts.first = stop
@@ -91,6 +93,19 @@ async def serve(config: ServeConfig) -> None:
         print(f"magtkd: serving on {server.page}", file=sys.stderr, flush=True)
         await stopped.wait()
         await ingest.close(reasons[0])
+
+
+def sender_limits(config: ServeConfig) -> SenderLimits:
+    """What the settings put up with from senders."""
+    return SenderLimits(
+        connections=config.max_senders,
+        message_bytes=config.max_media_bytes,
+        bytes_per_second=config.max_media_bytes_per_second,
+        pictures_per_second=config.fps,
+        ahead_seconds=config.ahead_seconds,
+        idle_seconds=config.idle_seconds,
+        resume_seconds=config.resume_seconds,
+    )
 
 
 @contextmanager

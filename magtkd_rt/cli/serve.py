@@ -27,6 +27,8 @@ EXAMPLES = """
   magtkd serve --max-sessions 4 --asr whisper --whisper-model base --jsonl conversations
 """
 
+_SENDERS = "Limits of senders"
+
 
 @with_server_options
 def serve(
@@ -51,6 +53,60 @@ def serve(
         Path | None,
         typer.Option(
             metavar="DIR", help="Write every event there, one file for each conversation."
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Pictures a second that are looked at; more are left out.",
+            show_default="10",
+            rich_help_panel=_SENDERS,
+        ),
+    ] = None,
+    max_senders: Annotated[
+        int | None,
+        typer.Option(
+            help="Connections that may send at once; then 1013.",
+            show_default="64",
+            rich_help_panel=_SENDERS,
+        ),
+    ] = None,
+    max_media_bytes: Annotated[
+        int | None,
+        typer.Option(
+            help="Of one message with sound or a picture; then 1009.",
+            show_default="1048576",
+            rich_help_panel=_SENDERS,
+        ),
+    ] = None,
+    max_media_bytes_per_second: Annotated[
+        int | None,
+        typer.Option(
+            help="That one may send beside the sound that was announced; then 1008.",
+            show_default="2097152",
+            rich_help_panel=_SENDERS,
+        ),
+    ] = None,
+    ahead_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="That media may run ahead of real time; then it is refused.",
+            show_default="5",
+            rich_help_panel=_SENDERS,
+        ),
+    ] = None,
+    idle_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Without a message, then 1008.", show_default="120", rich_help_panel=_SENDERS
+        ),
+    ] = None,
+    resume_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="That a conversation waits for a sender whose connection was lost.",
+            show_default="30",
+            rich_help_panel=_SENDERS,
         ),
     ] = None,
     config: Annotated[
@@ -79,6 +135,13 @@ def serve(
         "bundle": bundle,
         "threads": threads,
         "jsonl": jsonl,
+        "fps": fps,
+        "max_senders": max_senders,
+        "max_media_bytes": max_media_bytes,
+        "max_media_bytes_per_second": max_media_bytes_per_second,
+        "ahead_seconds": ahead_seconds,
+        "idle_seconds": idle_seconds,
+        "resume_seconds": resume_seconds,
         **server_flags,
     }
     settings = find_config(ServeConfig, config, flags)
