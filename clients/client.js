@@ -456,7 +456,8 @@ class Publisher {
     const { channels, encoding, sample_rate: rate } = this.#audio;
     const pcm = encoding === "pcm_s16le" ? toInt16(samples) : toFloat32(samples);
     const room = (this.limits?.max_message_bytes ?? 1 << 16) - HEADER_BYTES;
-    const step = Math.max(1, Math.floor(room / pcm.BYTES_PER_ELEMENT / channels)) * channels;
+    // No server takes many seconds at once.
+    const step = Math.max(1, Math.min(rate, Math.floor(room / pcm.BYTES_PER_ELEMENT / channels))) * channels;
     for (let first = 0; first < pcm.length; first += step) {
       const part = pcm.subarray(first, first + step);
       const begin = captureMicroseconds + Math.round((first / channels / rate) * 1e6);

@@ -144,7 +144,8 @@ class Publisher:
         assert self.limits is not None
         pcm = encoded(samples, audio.encoding).reshape(-1, audio.channels)
         frame_bytes = pcm.itemsize * audio.channels
-        step = max(1, (self.limits.max_message_bytes - wire.MEDIA_HEADER.size) // frame_bytes)
+        room = (self.limits.max_message_bytes - wire.MEDIA_HEADER.size) // frame_bytes
+        step = max(1, min(room, audio.sample_rate))  # no server takes many seconds at once
         for first in range(0, len(pcm), step):
             part = pcm[first : first + step]
             begin = captured_us + round(first / audio.sample_rate * 1e6)

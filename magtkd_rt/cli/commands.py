@@ -114,15 +114,9 @@ def send(
         bool, typer.Option("--channels-are-speakers", help="Each channel is one speaker.")
     ] = False,
     fps: Annotated[float, typer.Option(help="Pictures a second that are sent, at most.")] = 10.0,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SECRET",
-            envvar="MAGTKD_TOKEN",
-            show_envvar=False,
-            help="The server's token. Other users see it: better in MAGTKD_TOKEN.",
-        ),
-    ] = None,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
 ) -> None:
     """Send a recording to a running `magtkd serve`, in real time, as a microphone would."""
     from magtkd_rt.cli.send import run_send
@@ -132,7 +126,8 @@ def send(
         file,
         to or DEFAULT_URL,
         speaker=speaker,
-        token=token,
+        token=find_token(token, token_file),
+        tls_context=trusting(ca),
         fps=fps,
         channels_are_speakers=channels_are_speakers,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +31,7 @@ def run_send(
     *,
     speaker: str | None = None,
     token: str | None = None,
+    tls_context: ssl.SSLContext | None = None,
     fps: float = 10.0,
     channels_are_speakers: bool = False,
 ) -> None:
@@ -41,35 +43,33 @@ def run_send(
         MagtkdError: the file cannot be read, or the server cannot be reached or refuses.
     """
     source = FileSource(path, fps=fps, channels_are_speakers=channels_are_speakers)
-    try:
-        asyncio.run(_send(path, source, url, speaker, token))
-    finally:
-        source.close()
-
-
-async def _send(
-    path: Path, source: FileSource, url: str, speaker: str | None, token: str | None
-) -> None:
-    stopped = asyncio.Event()
-    Interrupts().first = lambda _: stopped.set()
-    seconds = None if source.info.duration_ns is None else source.info.duration_ns / 1e9
     console = Console(stderr=True, highlight=False)
 
     def say_lost(problem: str, delay: float) -> None:
         console.print(f"{problem}; trying again in {delay:.1f} s", style="yellow", markup=False)
 
-    async with publisher_of(
-        source, url, speaker=speaker, token=token, on_retry=say_lost
-    ) as publisher:
-        console.print(f"{path.name}: session {publisher.session_id}", markup=False)
-        with _progress(console, path.name, seconds) as progress:
+    publisher = publisher_of(
+        source, url, speaker=speaker, token=token, tls_context=tls_context, on_retry=say_lost
+    )
+    try:
+        asyncio.run(_send(path.name, source, publisher, console))
+    finally:
+        source.close()
+
+
+async def _send(name: str, source: FileSource, publisher: Publisher, console: Console) -> None:
+    stopped = asyncio.Event()
+    Interrupts().first = lambda _: stopped.set()
+    seconds = None if source.info.duration_ns is None else source.info.duration_ns / 1e9
+    async with publisher:
+        console.print(f"{name}: session {publisher.session_id}", markup=False)
+        with _progress(console, name, seconds) as progress:
             await send_media(publisher, source, on_progress=progress, stopped=stopped)
         console.print("waiting for the last results", markup=False)
-    lost = ", ".join(
-        f"{count} pieces of {kind}" for kind, count in publisher.dropped.items() if count
-    )
-    if lost:
-        console.print(f"no room for {lost}; the network is too slow", style="yellow", markup=False)
+    for kind, count in publisher.dropped.items():
+        if count:
+            lost = f"no room for {count} pieces of {kind}: the network is too slow"
+            console.print(lost, style="yellow", markup=False)
     for problem in source.problems:
         print(f"magtkd: {problem}", file=sys.stderr)
 
@@ -80,6 +80,7 @@ def publisher_of(
     *,
     speaker: str | None = None,
     token: str | None = None,
+    tls_context: ssl.SSLContext | None = None,
     subscribe: bool = False,
     on_retry: Callable[[str, float], None] | None = None,
 ) -> Publisher:
@@ -97,6 +98,7 @@ def publisher_of(
         video=wire.VideoFormat() if source.info.video is not None else None,
         speaker=speaker,
         token=token,
+        tls_context=tls_context,
         subscribe=subscribe,
         on_retry=on_retry,
     )

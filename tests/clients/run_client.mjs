@@ -9,6 +9,16 @@ const jobs = {
     for await (const update of subscribe(url, { ...options, backoff })) print("update", update);
   },
 
+  async doze({ url, options, dozes }) {
+    const [seqs, states] = [[], []];
+    const onStatus = ({ state, problem }) => states.push(problem ?? state);
+    for await (const { seq } of subscribe(url, { ...options, backoff, onStatus })) {
+      if (seqs.push(seq) === 1) await new Promise((resolve) => setTimeout(resolve, 1000 * dozes));
+    }
+    print("seqs", seqs);
+    print("states", states);
+  },
+
   async readers({ url, options, count }) {
     const delay = (failures) => retryDelay(failures) / 100;
     await Promise.all(Array.from({ length: count }, async () => {

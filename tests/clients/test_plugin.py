@@ -109,5 +109,6 @@ async def test_a_participant(tmp_path: Path) -> None:
         lines = await printed(sys.executable, program, server.url, "Ada", tmp_path / "ada.wav")
     assert lines == ["Ada joy so it goes"]
     assert host.session is not None
-    heard = sum(len(samples) for samples in host.session.sound)
-    assert heard == pytest.approx(1600, abs=40)  # a tenth of a second, resampled
+    assert len(host.session.heard()) == pytest.approx(
+        1600, abs=40
+    )  # a tenth of a second, resampled

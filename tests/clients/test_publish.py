@@ -54,7 +54,7 @@ async def stream(publisher: Publisher, chunks: int, until: asyncio.Event | None 
 def check_heard(session: Listening, chunks: int) -> None:
     """Everything was heard and seen once, as it was sent."""
     wanted = np.array([sample(index) for index in range(chunks * CHUNK)], np.float32) / 32768
-    heard = np.concatenate(session.sound)
+    heard = session.heard()
     assert len(heard) == len(wanted)
     wrong = np.flatnonzero(heard != wanted)
     assert len(wrong) == 0, f"{len(wrong)} samples from {wrong[0]} on are not as they were sent"

@@ -25,13 +25,17 @@ class Listening:
 
     def __init__(self, source: Source, hello: wire.Hello, hub: Hub) -> None:
         self.session_id = "call-1"
-        self.sound: list[NDArray[np.float32]] = []
+        self._sound: dict[int, list[NDArray[np.float32]]] = {}
         self.pictures: list[int] = []
         self.events: list[Any] = []
         self._source, self._hub = source, hub
         self._speaker = hello.speaker or "S1"
         self._script = EventScript(self.session_id)
         self._running = asyncio.create_task(self._run())
+
+    def heard(self, channel: int = 0) -> NDArray[np.float32]:
+        """Everything that was heard on a channel; silence stands for what did not come."""
+        return np.concatenate(self._sound[channel])
 
     def stop(self, reason: str) -> None:
         self._source.close()
@@ -51,8 +55,8 @@ class Listening:
         samples = 0
         for item in self._source.media():
             if isinstance(item, AudioChunk):
-                self.sound.append(item.samples)
-                samples += len(item.samples)
+                self._sound.setdefault(item.channel, []).append(item.samples)
+                samples = max(samples, item.end)
                 if samples >= 16_000 * len(self.events):
                     loop.call_soon_threadsafe(self._say, self._script.status(f"{samples}"))
             else:
