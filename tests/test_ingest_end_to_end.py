@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_sessions import finals
-from senders import Sender
+from senders import Sender, meaning
 
 from magtkd_rt import wire
 from magtkd_rt.config import ModelConfig
@@ -30,11 +29,6 @@ def models() -> Iterator[Models]:
     models = load_models(ModelConfig(asr="none", threads=1))
     yield models
     models.close()
-
-
-def meaning(events: list[wire.Event]) -> list[object]:
-    left_out = {"seq", "t", "emitted_at", "latency", "session_id"}
-    return [final.model_dump(exclude=left_out) for final in finals(events)]
 
 
 async def test_a_call_that_is_sent_is_a_call_that_is_read(shared: Path, models: Models) -> None:

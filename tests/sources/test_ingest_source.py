@@ -2,114 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sent_media import (
+    JPEG,
+    MONO,
+    ZERO_US,
+    Clock,
+    joined,
+    likeness,
+    noise,
+    read,
+    send,
+    show,
+    source,
+    tone,
+)
 
 from magtkd_rt import wire
 from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE, AudioChunk, VideoFrame
 from magtkd_rt.sources import ArrivingSource, Media, arrival_ns
 from magtkd_rt.sources.incoming import Incoming
 from magtkd_rt.sources.ingest import MAX_HELD, IngestSource, NoRoom
-from magtkd_rt.sources.timeline import Untimely
-
-MONO = wire.AudioFormat(sample_rate=SAMPLE_RATE)
-JPEG = wire.VideoFormat()
-ZERO_US = 1_700_000_000_000_000
-
-Sound = NDArray[np.float32]
-
-
-@dataclass
-class Clock:
-    """Stands still but when it is moved."""
-
-    now: int = 77 * NANOSECONDS
-
-    def __call__(self) -> int:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += round(seconds * NANOSECONDS)
-
-
-def source(
-    audio: wire.AudioFormat | None = MONO,
-    video: wire.VideoFormat | None = None,
-    *,
-    clock: Clock | None = None,
-    ahead: float = 100.0,
-    fps: float = 10.0,
-    incoming: Incoming | None = None,
-) -> IngestSource:
-    return IngestSource(
-        audio, video, ahead=ahead, fps=fps, now_ns=clock or Clock(), incoming=incoming
-    )
-
-
-def noise(seconds: float, rate: int = SAMPLE_RATE, channels: int = 1) -> Sound:
-    random = np.random.default_rng(1)
-    return random.uniform(-0.9, 0.9, (round(seconds * rate), channels)).astype(np.float32)
-
-
-def tone(hertz: float, seconds: float, rate: int) -> Sound:
-    ticks = np.arange(round(seconds * rate)) / rate
-    return (0.5 * np.sin(2 * np.pi * hertz * ticks)).astype(np.float32)[:, np.newaxis]
-
-
-def send(
-    to: IngestSource,
-    sound: Sound,
-    rate: int = SAMPLE_RATE,
-    *,
-    at: float = 0.0,
-    block: float = 0.1,
-    jitter: float = 0.0,
-    clock: Clock | None = None,
-) -> None:
-    random = np.random.default_rng(2)
-    size, last_us = round(block * rate), 0
-    for first in range(0, len(sound), size):
-        when = at + first / rate + random.uniform(0, jitter)
-        last_us = max(last_us, ZERO_US + round(when * 1e6))
-        if clock is not None:
-            clock.pass_by(block)
-        to.put_sound(last_us, sound[first : first + size], rate)
-
-
-def picture(level: int) -> bytes:
-    _, data = cv2.imencode(".jpg", np.full((48, 64), level, np.uint8))
-    return bytes(data.tobytes())
-
-
-def show(to: IngestSource, level: int, at: float) -> None:
-    to.put_picture(ZERO_US + round(at * 1e6), picture(level))
-
-
-def read(one: IngestSource) -> list[Media]:
-    one.end()
-    return list(one.media())
-
-
-def joined(items: list[Media], channel: int = 0) -> Sound:
-    """The samples of a channel, which must follow each other without hole or overlap."""
-    mine = [i for i in items if isinstance(i, AudioChunk) and i.channel == channel]
-    assert all(before.end == after.start for before, after in itertools.pairwise(mine))
-    assert mine[0].start == 0
-    return np.concatenate([chunk.samples for chunk in mine])
-
-
-def likeness(sound: Sound, hertz: float) -> float:
-    """Correlation with a tone of any phase."""
-    ticks = np.arange(len(sound)) / SAMPLE_RATE
-    turning = np.exp(2j * np.pi * hertz * ticks)
-    return float(abs(np.vdot(turning, sound)) / (np.linalg.norm(sound) * np.sqrt(len(sound) / 2)))
 
 
 @pytest.mark.parametrize("block", [0.0011, 0.02, 0.1, 1.7])
@@ -301,131 +217,3 @@ def test_media_is_stamped_with_its_arrival() -> None:
     for end, arrived_ns in found:
         block_end = -(-end // 4_000) * 4_000
         assert arrived_ns == block_end * NANOSECONDS // SAMPLE_RATE
-
-
-class Reader:
-    """Reads a source on a thread of its own, as a session does."""
-
-    def __init__(self, one: IngestSource) -> None:
-        self.items: list[Media] = []
-        self._one = one
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        for item in self._one.media():
-            self.items.append(item)
-
-    @property
-    def end(self) -> int:
-        return max((i.end for i in self.items if isinstance(i, AudioChunk)), default=0)
-
-    def wait_for(self, end: float) -> None:
-        deadline = time.monotonic() + 5
-        while self.end < end * SAMPLE_RATE:
-            assert time.monotonic() < deadline, self.end
-            time.sleep(0.01)
-
-    def join(self) -> None:
-        self._thread.join(5)
-        assert not self._thread.is_alive()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def test_late_sound_is_silence_until_it_is_back(clock: Clock) -> None:
-    one = source(clock=clock)
-    reader = Reader(one)
-    sound = noise(6.0)
-    send(one, sound[:SAMPLE_RATE], clock=clock)
-    clock.pass_by(2.5)
-    time.sleep(0.4)
-    assert reader.end <= SAMPLE_RATE, "it may still come"
-    clock.pass_by(1.5)
-    reader.wait_for(4.3)
-    end = reader.end
-    assert end <= 5 * SAMPLE_RATE, "sound of the present is not late"
-    send(one, sound[SAMPLE_RATE:], at=1.0)  # what the network held up comes at once
-    one.end()
-    reader.join()
-    found = joined(reader.items)
-    assert len(found) == 6 * SAMPLE_RATE
-    np.testing.assert_array_equal(found[:SAMPLE_RATE], sound[:SAMPLE_RATE, 0])
-    assert not found[SAMPLE_RATE:end].any()
-    np.testing.assert_array_equal(found[end:], sound[end:, 0])
-    assert one.dropped["late_samples"] == end - SAMPLE_RATE
-
-
-def test_a_network_that_has_become_slow_costs_sound_once(clock: Clock) -> None:
-    one = source(clock=clock)
-    reader = Reader(one)
-    block = noise(0.1)
-    for n in range(200):
-        if n == 50:
-            clock.pass_by(4.0)  # from now on everything is four seconds later
-            reader.wait_for(5.0)
-        clock.pass_by(0.1)
-        one.put_sound(ZERO_US + n * 100_000, block, SAMPLE_RATE)
-        time.sleep(0.002)
-    one.end()
-    reader.join()
-    assert len(joined(reader.items)) == 20 * SAMPLE_RATE
-    assert 0 < one.dropped["late_samples"] < 4 * SAMPLE_RATE
-
-
-def test_pictures_do_not_wait_for_sound_that_never_comes(clock: Clock) -> None:
-    one = source(video=JPEG, clock=clock)
-    reader = Reader(one)
-    for n in range(60):
-        clock.pass_by(0.1)
-        show(one, 100, n / 10)
-        time.sleep(0.002)
-    clock.pass_by(1.0)
-    reader.wait_for(5.0)
-    assert sum(isinstance(item, VideoFrame) for item in reader.items) > 40
-    one.close()
-    reader.join()
-
-
-def test_waiting_costs_nothing_and_close_ends_it(clock: Clock) -> None:
-    sources = [source(), source(None, JPEG), source(clock=clock)]
-    readers = [Reader(one) for one in sources]
-    send(sources[2], noise(0.1))
-    time.sleep(0.1)
-    begin = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - begin < 0.05
-    for one in sources:
-        one.close()
-        one.close()
-    for reader in readers:
-        reader.join()
-
-
-def test_the_end_comes_after_what_is_queued() -> None:
-    one = source(video=JPEG)
-    send(one, noise(2.0))
-    show(one, 100, 3.0)
-    items = read(one)
-    assert len(joined(items)) == 2 * SAMPLE_RATE
-    assert isinstance(items[-1], VideoFrame)
-    with pytest.raises(NoRoom):
-        send(one, noise(0.1), at=2.0)
-
-
-def test_times_that_cannot_be_true_leave_the_rest_alone() -> None:
-    one = source(ahead=1.0)
-    send(one, noise(0.5))
-    for wrong in (0, ZERO_US - 1, ZERO_US + 3600 * 1_000_000, 2**64 - 1):
-        with pytest.raises(Untimely):
-            one.put_sound(wrong, noise(0.1), SAMPLE_RATE)
-    send(one, noise(0.5), at=0.5)
-    assert len(joined(read(one))) == SAMPLE_RATE
-
-
-def test_a_source_of_nothing_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="sound or pictures"):
-        IngestSource(None, None)

@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 import cv2
 import numpy as np
 import pytest
-from live_sessions import Repeats
+from live_sessions import Repeats, finals
 from numpy.typing import NDArray
 from sessions import BrightIsFace, LoudIsSpeech, sound_of
 from websockets.asyncio.client import ClientConnection, connect
@@ -205,3 +205,9 @@ def jpeg(
     shape = (height, width) if grey else (height, width, 3)
     _, data = cv2.imencode(".jpg", np.full(shape, level, np.uint8), [1, quality])
     return bytes(data.tobytes())
+
+
+def meaning(events: list[wire.Event]) -> list[object]:
+    """What its final results say, whenever and in which session."""
+    left_out = {"seq", "t", "emitted_at", "latency", "session_id"}
+    return [final.model_dump(exclude=left_out) for final in finals(events)]

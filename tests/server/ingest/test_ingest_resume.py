@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 from live_sessions import finals
-from senders import PICTURES, SOUND, Sender, Serving, jpeg, serving, speech
+from senders import PICTURES, SOUND, Sender, Serving, jpeg, meaning, serving, speech
 
 from magtkd_rt import wire
 from magtkd_rt.bundle.store import Bundle
@@ -17,17 +16,6 @@ from magtkd_rt.server.ingest import SenderLimits
 pytestmark = pytest.mark.anyio
 
 PATTERN = ".##..####..##..."
-
-
-@pytest.fixture
-async def serve(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
-    async with serving(tiny_bundle, monkeypatch) as one:
-        yield one
-
-
-def meaning(events: list[wire.Event]) -> list[object]:
-    left_out = {"seq", "t", "emitted_at", "latency", "session_id"}
-    return [final.model_dump(exclude=left_out) for final in finals(events)]
 
 
 def coming_back(ready: wire.Ready) -> dict[str, str]:

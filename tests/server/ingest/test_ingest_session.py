@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 from live_sessions import finals
-from senders import PICTURES, SOUND, Sender, Serving, jpeg, serving, speech
+from senders import PICTURES, SOUND, Sender, Serving, jpeg, meaning, serving, speech
 from sessions import sound_of
 from websockets.asyncio.client import connect
 
@@ -23,17 +22,6 @@ from magtkd_rt.sources import MemorySource, Source
 pytestmark = pytest.mark.anyio
 
 PATTERN = ".##..#.##..."
-
-
-@pytest.fixture
-async def serve(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
-    async with serving(tiny_bundle, monkeypatch) as one:
-        yield one
-
-
-def meaning(events: list[wire.Event]) -> list[object]:
-    left_out = {"seq", "t", "emitted_at", "latency", "session_id"}
-    return [final.model_dump(exclude=left_out) for final in finals(events)]
 
 
 async def test_sound_becomes_the_results_that_it_has_as_a_recording(serve: Serving) -> None:
