@@ -46,10 +46,10 @@ function show(stage) {
   byId("open").hidden = stage !== "consent";
   byId("begin").hidden = stage !== "open";
   byId("close").hidden = stage !== "open";
-  byId("stop").hidden = !isSending;
-  byId("mute").hidden = byId("pause").hidden = stage !== "sending";
-  if (camera === null) byId("pause").hidden = true;
-  byId("stop").disabled = stage === "ending";
+  byId("pause").hidden = camera === null;
+  setText(byId("rec-what"), camera === null ? "microphone" : "microphone and camera");
+  for (const button of byId("rec").querySelectorAll("button")) button.disabled = stage === "ending";
+  setText(byId("setup-title"), isSending ? "What is sent" : "Before you begin");
   byId("settings-fields").disabled = isSending;
   document.title = isSending ? "● REC · magtkd" : "magtkd · this microphone and camera";
 }
@@ -137,9 +137,10 @@ async function begin() {
 
 async function refusal(error) {
   if (error.code !== "unreachable") return error.message;
-  const { state } = await health();
-  if (state === "refused") return "This server wants a token that may publish: give it above.";
-  return state === "away" ? "No server answers here." : MISSING_INGEST;
+  const { state, sessions } = await health();
+  if (state === "away") return "No server answers here.";
+  if (state === "ok" && sessions !== null && !token()) return MISSING_INGEST;
+  return "This server wants a token that may publish: give it above.";
 }
 
 function showStatus(status) {
@@ -172,6 +173,9 @@ async function stop() {
 function finish(message) {
   publisher = null;
   close();
+  toggle(byId("mute"), false);
+  toggle(byId("pause"), false);
+  agree(false); // others may be there next time
   trouble(message);
   setText(byId("status"), message ? "ended by a fault" : "ended; nothing is sent any more");
   show("consent");
@@ -208,16 +212,21 @@ function drawStats() {
   setText(byId("stats"), told.join(" · "));
 }
 
+/** @param {boolean} on whether those present have agreed */
+function agree(on) {
+  byId("agree").checked = on;
+  byId("open").disabled = !on;
+}
+
 function toggle(button, on) {
   button.setAttribute("aria-pressed", String(on));
 }
 
 byId("agree").addEventListener("change", ({ target }) => {
-  byId("open").disabled = !target.checked;
-  if (!target.checked && publisher === null) {
-    close();
-    show("consent");
-  }
+  agree(target.checked);
+  if (target.checked || publisher !== null) return;
+  close();
+  show("consent");
 });
 byId("open").addEventListener("click", open);
 byId("begin").addEventListener("click", begin);
@@ -241,5 +250,7 @@ addEventListener("pagehide", () => publisher?.close());
 setInterval(drawStats, STATS_MS);
 for (const place of document.querySelectorAll("[data-host]")) setText(place, location.host);
 form.token.value = token();
+now.draw(null, []);
+agree(false); // some browsers keep what was ticked over a reload
 themeSwitch(byId("theme"), () => {});
 show("consent");

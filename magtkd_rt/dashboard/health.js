@@ -17,7 +17,7 @@ export async function health() {
   const headers = given ? { Authorization: `Bearer ${given}` } : {};
   try {
     const response = await fetch("/health", { headers, cache: "no-store" });
-    if (response.status === 401 || response.status === 403) return nothing("refused");
+    if ([401, 403, 429].includes(response.status)) return nothing("refused");
     const body = await response.json();
     return {
       state: "ok",

@@ -54,7 +54,7 @@ export class Link {
         if (signal.aborted) return;
         const state = await why(error, chosen);
         onState(state);
-        if (state.name === "unknown" && chosen) return;
+        if (state.name === "unknown" || state.name === "refused") return; // until somebody helps
         this.current = "";
       }
       await pause(NEXT_MS, signal);
@@ -115,11 +115,14 @@ async function why(error, chosen) {
   }
   if (error.code === "unreachable") {
     // A browser does not say why a websocket was refused; a plain request does.
-    const { state } = await health();
-    if (state === "refused") {
-      return { name: "refused", message: "This server wants a token, or another one." };
+    const told = await health();
+    if (told.state === "refused") {
+      return { name: "refused", message: "This server does not know this token, or hears no more wrong ones for now." };
     }
-    if (state === "away") return { name: "away", message: "No server answers here." };
+    if (told.state === "away") return { name: "away", message: "No server answers here." };
+    if (told.sessions === null) {
+      return { name: "refused", message: "This server wants a token that may observe." };
+    }
   }
   return { name: "lost", message: String(error.message ?? error) };
 }

@@ -35,6 +35,8 @@ let board = new Board();
 let timeline = new Timeline();
 let picked = "";
 let lagMs = 0;
+/** Whether the server lets us in; a wrong token is not shown to it again and again. */
+let isRefused = false;
 const isOverlay = document.documentElement.classList.contains("overlay");
 
 const overlay = new Overlay(byId("overlay"));
@@ -115,6 +117,7 @@ function pick(id) {
 
 /** @param {import("./link.js").LinkState} state */
 function showState({ name, message = "" }) {
+  isRefused = name === "refused";
   const pill = byId("connection");
   pill.dataset.state = name;
   setText(pill.querySelector(".label"), STATES[name]);
@@ -125,7 +128,7 @@ function showState({ name, message = "" }) {
 }
 
 async function lookAround() {
-  if (!document.hidden) {
+  if (!document.hidden && !isRefused) {
     const told = await health();
     if (told.state === "ok") sessions.draw(told.sessions);
     if (told.lagMs !== null) lagMs = told.lagMs;

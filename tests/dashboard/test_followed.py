@@ -10,6 +10,8 @@ from playwright.async_api import Browser, Page
 from talk import Talk
 
 from magtkd_rt.server import Limits
+from magtkd_rt.server.gate import Access
+from magtkd_rt.server.tokens import Tokens, parse_token
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -126,7 +128,7 @@ async def test_what_had_left_the_ring_comes_as_a_snapshot(browser: Browser) -> N
     short = Limits(ring_events=20, recent_utterances=30)
     events = [talk.started(), *(event for _ in range(70) for event in talk.utterance())]
     async with (
-        serving([*events, talk.speech("u71")], limits=short) as (hub, port),
+        serving([*events, talk.speech("u71")], ring=short) as (hub, port),
         visit(browser, port) as visited,
     ):
         await until_rows(visited.page, *(f"u{n}" for n in range(41, 72)))
@@ -145,3 +147,26 @@ async def test_a_token_in_the_address_leaves_it(browser: Browser) -> None:
             kept = "[sessionStorage.getItem('magtkd-token'), localStorage.getItem('magtkd-token')]"
             assert await page.evaluate(kept) == ["sesame", None]
             assert not any("sesame" in url for url in visited.asked)
+
+
+async def test_a_server_that_wants_a_token(browser: Browser) -> None:
+    talk = Talk()
+    secret, other = "sesame-0123456789abcdef", "barley-0123456789abcdef"
+    access = Access(tokens=Tokens([parse_token(f"observe:{secret}")]))
+    async with serving([talk.started(), *talk.utterance()], access=access) as (hub, port):
+        async with visit(browser, port) as visited:
+            page = visited.page
+            await until_state(page, "refused")
+            assert "wants a token" in await page.locator("#trouble").inner_text()
+            for given, state in ((other, "refused"), (secret, "live")):
+                await page.locator("#give-token").click()
+                await page.locator("#ask input[name=token]").fill(given)
+                await page.keyboard.press("Enter")
+                await until_state(page, state)
+            await until_rows(page, "u1")
+            await page.reload()
+            await until_rows(page, "u1")
+            assert not any("0123456789" in url for url in visited.asked)
+            assert hub.counters["refused_token"] <= 4
+        async with visit(browser, port, f"/#token={secret}") as invited:
+            await until_rows(invited.page, "u1")

@@ -100,11 +100,11 @@ async def serving(
     events: Iterable[wire.Event] = (),
     port: int = 0,
     *,
-    limits: Limits | None = None,
+    ring: Limits | None = None,
     **options: Any,
 ) -> AsyncIterator[tuple[Hub, int]]:
     """A server with the events of a session; gives its hub and its port."""
-    hub = Hub(limits)
+    hub = Hub(ring)
     for event in events:
         hub.publish(event)
     async with EventServer(hub, port=port, **options) as server:
