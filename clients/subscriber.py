@@ -237,7 +237,7 @@ def _unreachable(url: str, error: Exception) -> ServerError:
     remedies = {
         400: "use a client of the server's version",
         401: "give the server's token: --token-file FILE, MAGTKD_TOKEN, or token=",
-        403: "connect from an allowed origin and by an allowed host name, and with a token for this",
+        403: "connect from an allowed origin, by an allowed host name, with a token that may",
         404: f"use the path of {DEFAULT_URL}",
         429: "try again later",
         503: "try again later",

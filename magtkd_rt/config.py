@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -67,7 +67,7 @@ class ServerConfig:
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
-    token: Annotated[tuple[str, ...], Field(repr=False)] = ()
+    token: tuple[str, ...] = field(default=(), repr=False)
     token_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -66,13 +68,20 @@ class Gate:
     Args:
         access: who may connect.
         requests_per_minute: of one address that is not this machine's own.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, access: Access, requests_per_minute: int) -> None:
+    def __init__(
+        self,
+        access: Access,
+        requests_per_minute: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._rules = access.rules
         self._tokens = access.tokens
-        self._requests = Throttle(requests_per_minute, requests_per_minute / 60)
-        self._guesses = Throttle(GUESSES, 1 / SECONDS_A_GUESS)
+        self._requests = Throttle(requests_per_minute, requests_per_minute / 60, clock=clock)
+        self._guesses = Throttle(GUESSES, 1 / SECONDS_A_GUESS, clock=clock)
 
     def check(self, headers: Headers, address: str, port: int, needs: Needs) -> Admission | Refusal:
         """Let a request in or say why not.

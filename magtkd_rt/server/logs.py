@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -133,7 +134,8 @@ def close_log(handler: logging.Handler) -> None:
     """Log there no more."""
     LOGGER.removeHandler(handler)
     if isinstance(handler, LogHandler) and handler.stream is not sys.stderr:
-        handler.stream.close()
+        with contextlib.suppress(OSError):  # the disk is full
+            handler.stream.close()
 
 
 def _private(path: str, flags: int) -> int:

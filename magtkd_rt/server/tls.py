@@ -78,7 +78,7 @@ def _unusable(certificate: Path, key: Path, error: ssl.SSLError) -> ServerError:
             remedy=f"give the key that it was made with; {_ORDER}",
         )
     return ServerError(
-        f"{certificate} and {key} are no certificate and key ({error.reason or error})",
+        f"{certificate} and {key} are no certificate and key",
         remedy="give PEM files: --tls-cert begins with -----BEGIN CERTIFICATE, --tls-key with "
         "-----BEGIN PRIVATE KEY",
     )
@@ -115,5 +115,5 @@ def _look_at(context: ssl.SSLContext, certificate: Path) -> tuple[str, ...]:
     names: list[str] = []
     for kind, name in shown.get("subjectAltName", ()):  # type: ignore[str-unpack]
         if kind == "DNS":
-            names.append(name)
+            names.append(str(name))
     return tuple(names)
