@@ -238,8 +238,8 @@ def _foot(session: Session) -> Iterator[str]:
     yield tag(
         "p",
         "Percentages are the model's calibrated probabilities. \u201cUnsure\u201d marks results "
-        "whose confidence is below the model's threshold: better not act on them. Speakers are told "
-        "apart by channel or voice and may be mistaken. Not for judging people: no hiring, "
+        "whose confidence is below the model's threshold: better not act on them. Speakers are "
+        "told apart by channel or voice and may be mistaken. Not for judging people: no hiring, "
         "grading, surveillance, diagnosis or lie detection.",
     )
     yield tag("p", f"Made by magtkd export from {len(session.utterances)} utterances.")

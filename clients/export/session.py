@@ -102,13 +102,13 @@ class Session:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The names of the expressions, in the bundle's order."""
+        """The names of the expressions in the bundle's order; the usual ones if none are told."""
         names = list(self.started.labels) if self.started else []
         seen = {name for item in self.utterances for name in item.emotion.probabilities}
         seen |= {item.emotion.label for item in self.utterances}
         known = [name for name in LABELS if name in seen and name not in names]
         others = sorted(seen.difference(names, known))
-        return tuple(dict.fromkeys([*names, *known, *others]))
+        return tuple(dict.fromkeys([*names, *known, *others])) or LABELS
 
     @cached_property
     def speakers(self) -> tuple[str, ...]:

@@ -17,12 +17,11 @@ _ESCAPES = str.maketrans(
 
 def vtt(session: Session) -> Iterator[str]:
     """Yield the file piece by piece."""
-    yield "WEBVTT\n\n"
-    yield f"NOTE Session {session.session_id.translate(_ESCAPES)}\n"
-    yield "Labels name expressions, not inner states.\n"
+    notes = [f"Session {session.session_id}", "Labels name expressions, not inner states."]
     if session.started is not None:
-        yield f"{plain(session.started.notice).translate(_ESCAPES)}\n"
-    yield "\n"
+        notes.append(plain(session.started.notice))
+    told = "\n".join(note.translate(_ESCAPES) for note in notes if note)
+    yield f"WEBVTT\n\nNOTE {told}\n\n"
     for cue in cues_of(session, speaker=False):
         text = "\n".join(line.translate(_ESCAPES) for line in cue.lines)
         voice = cue.utterance.speaker.translate(_ESCAPES)
