@@ -12,7 +12,6 @@ from event_script import EventScript
 from journals import write_journal
 from recorded import Ran
 
-from magtkd_rt.cli import export
 from magtkd_rt.clients.export import FORMATS, Session
 
 Run = Callable[..., Ran]
@@ -131,7 +130,7 @@ def test_all_or_nothing_is_written(
         yield "half"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "FORMATS", {"srt": half})
+    monkeypatch.setattr("magtkd_rt.clients.export.FORMATS", {"srt": half})
     there = journal.with_suffix(".srt")
     there.write_text("mine", encoding="utf-8")
     done = run_program("magtkd", "export", journal, "--to", "srt")

@@ -17,6 +17,7 @@ from magtkd_rt.cli.client_options import (
     trusting,
 )
 from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
+from magtkd_rt.cli.export import export
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
 from magtkd_rt.cli.serve import EXAMPLES as SERVE_EXAMPLES
@@ -59,6 +60,7 @@ train_app = typer.Typer(**_SETTINGS, help="Train bundles.")  # type: ignore[arg-
 bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[arg-type]
 models_app = typer.Typer(**_SETTINGS, help="Fetch models for use without network.")  # type: ignore[arg-type]
 app.command("live")(live_command)
+app.command(epilog="  magtkd export talk.jsonl --to html")(export)
 app.command("serve", epilog=SERVE_EXAMPLES)(serve_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
@@ -134,30 +136,6 @@ def send(
         fps=fps,
         channels_are_speakers=channels_are_speakers,
     )
-
-
-@app.command(epilog="  magtkd export talk.jsonl --to html")
-def export(
-    session_file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SESSION.jsonl", help="What magtkd-live --jsonl or magtkd watch --json wrote."
-        ),
-    ],
-    to: Annotated[str, typer.Option(metavar="srt|vtt|csv|emotionml|html", help="The format.")],
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|-", help="Where to; a file beside SESSION.jsonl if not given."),
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option(metavar="ID", help="Which session, where the file has several.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Write over a file without asking.")] = False,
-) -> None:
-    """Write a session as subtitles, a table, EmotionML or a page to read and print."""
-    from magtkd_rt.cli.export import run_export
-
-    run_export(session_file, to, out, session_id=session, yes=yes)
 
 
 @app.command(epilog="  magtkd devices")

@@ -6,44 +6,53 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from magtkd_rt.cli.overwrite import ask_to_overwrite
-from magtkd_rt.clients.export import FORMATS, Session, read_session
 from magtkd_rt.errors import InputError
+
+if TYPE_CHECKING:
+    from magtkd_rt.clients.export import Session
 
 STDOUT: Final = "-"
 
 
-def run_export(
-    journal: Path, to: str, out: str | None, *, session_id: str | None, yes: bool
+def export(
+    session_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SESSION.jsonl", help="What magtkd-live --jsonl or magtkd watch --json wrote."
+        ),
+    ],
+    to: Annotated[str, typer.Option(metavar="srt|vtt|csv|emotionml|html", help="The format.")],
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Where to; a file beside SESSION.jsonl if not given."),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="Which session, where the file has several.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Write over a file without asking.")] = False,
 ) -> None:
-    """Write one session in another format.
+    """Write a session as subtitles, a table, EmotionML or a page to read and print."""
+    from magtkd_rt.clients.export import FORMATS, read_session
 
-    Args:
-        journal: its events, one JSON object a line.
-        to: one of `FORMATS`.
-        out: the file, or `-`; None is a file beside the journal, named like it.
-        session_id: which session of the journal; None where there is but one.
-        yes: write over a file without asking.
-
-    Raises:
-        InputError: the journal cannot be read, the file not be written, or there is no such format.
-        typer.Abort: the file is there, and the user wants to keep it.
-    """
     write = FORMATS.get(to)
     if write is None:
         raise InputError(f"there is no format {to!r}", remedy=f"choose one of {', '.join(FORMATS)}")
-    target = journal.with_suffix(f".{to}") if out is None else Path(out)
-    if out != STDOUT:
-        _check(journal, target)
+    target = None if out == STDOUT else session_file.with_suffix(f".{to}")
+    if target is not None:
+        target = Path(out) if out is not None else target
+        _check(session_file, target)
         ask_to_overwrite(target, yes)
-    session = read_session(journal, session_id)
-    if out == STDOUT:
-        _print(write(session))
+    told = read_session(session_file, session)
+    if target is None:
+        _print(write(told))
     else:
-        _save(target, write(session))
-    _tell(session, None if out == STDOUT else target)
+        _save(target, write(told))
+    _tell(told, target)
 
 
 def _check(journal: Path, target: Path) -> None:
