@@ -69,6 +69,7 @@ async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
             server = await stack.enter_async_context(serving(config, hub, running.health))
             sinks.append(hub.publish)
             address = server.url
+            print(f"magtkd: the dashboard is at {server.page}", file=sys.stderr, flush=True)
         if config.jsonl is not None:
             sinks.append(stack.enter_context(Journal(config.jsonl)).write)
         setup = await asyncio.to_thread(assemble, config, source.info)

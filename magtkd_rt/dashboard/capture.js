@@ -137,9 +137,9 @@ async function begin() {
 
 async function refusal(error) {
   if (error.code !== "unreachable") return error.message;
-  const { state, sessions } = await health();
+  const { state, takesMedia } = await health();
   if (state === "away") return "No server answers here.";
-  if (state === "ok" && sessions !== null && !token()) return MISSING_INGEST;
+  if (!takesMedia) return MISSING_INGEST;
   return "This server wants a token that may publish: give it above.";
 }
 

@@ -9,6 +9,7 @@ import { token } from "./token.js";
  * @property {string} current the session that is meant where none is named; empty if not told
  * @property {{id: string, seq: number, ended: boolean}[]|null} sessions null where it does not tell
  * @property {number|null} lagMs
+ * @property {boolean} takesMedia whether anybody may send sound and pictures to it
  */
 
 /** @returns {Promise<Health>} */
@@ -23,6 +24,7 @@ export async function health() {
       state: "ok",
       current: typeof body.session === "string" ? body.session : "",
       sessions: body.sessions && typeof body.sessions === "object" ? listed(body.sessions) : null,
+      takesMedia: body.ingest === true,
       lagMs: typeof body.lag_ms === "number" ? number(body.lag_ms) : null,
     };
   } catch {
@@ -31,7 +33,7 @@ export async function health() {
 }
 
 function nothing(state) {
-  return { state, current: "", sessions: null, lagMs: null };
+  return { state, current: "", sessions: null, lagMs: null, takesMedia: true };
 }
 
 function listed(sessions) {

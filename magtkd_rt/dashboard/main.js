@@ -131,6 +131,7 @@ async function lookAround() {
   if (!document.hidden && !isRefused) {
     const told = await health();
     if (told.state === "ok") sessions.draw(told.sessions);
+    byId("capture").hidden = !told.takesMedia;
     if (told.lagMs !== null) lagMs = told.lagMs;
     drawing.ask();
   }

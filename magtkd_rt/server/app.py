@@ -247,7 +247,11 @@ class EventServer:
         state = dict(self._health())
         reasons = self._condition.reasons()
         status = str(state.pop("status", "degraded" if reasons else "ready"))
-        body: dict[str, object] = {"status": status, "protocol": wire.PROTOCOL}
+        body: dict[str, object] = {
+            "status": status,
+            "protocol": wire.PROTOCOL,
+            "ingest": INGEST_PATH in self._endpoints,
+        }
         if "observe" in admission.roles:
             body |= {"reasons": reasons, **self._hub.describe(), **state}
         ready = status != "starting"

@@ -315,6 +315,7 @@ async def test_health_tells_sessions_and_counters(script: Any, get: Any, health:
             "status": "ready",
             "reasons": [],
             "protocol": "magtkd.v1",
+            "ingest": False,
             "session": None,
             "seq": 0,
             "subscribers": 0,

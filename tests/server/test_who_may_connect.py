@@ -81,7 +81,7 @@ async def test_plain_paths_with_tokens(script: Any, get: Any) -> None:
     hub.publish(script.started())
     async with EventServer(hub, port=0, access=ACCESS) as server:
         port = server.port
-        bare = {"status": "ready", "protocol": "magtkd.v1"}
+        bare = {"status": "ready", "protocol": "magtkd.v1", "ingest": False}
         assert json.loads((await get(port, "/health"))[2]) == bare
         assert json.loads((await get(port, "/health", **bearer(SEND)))[2]) == bare
         assert json.loads((await get(port, "/health", **bearer(LOOK)))[2])["session"] == "call-1"
