@@ -1,4 +1,4 @@
-"""The capture page: nothing before consent, clear words when it does not work, and the real thing."""
+"""The capture page: nothing before consent, clear words where it fails, and the real thing."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ async def test_sound_and_pictures_arrive_as_announced(beeping: Browser) -> None:
     assert stamps == sorted(stamps)
     span = (stamps[-1] - stamps[0]) / 1e6
     assert span == pytest.approx(samples / rate, abs=0.15), "the stamps go with the sound"
-    assert all(picture[:2] == b"\xff\xd8" and picture[-2:] == b"\xff\xd9" for _, picture in sink.pictures)
+    assert all(jpeg[:2] == b"\xff\xd8" and jpeg[-2:] == b"\xff\xd9" for _, jpeg in sink.pictures)
     gaps = (sink.pictures[-1][0] - sink.pictures[0][0]) / 1e6 / (len(sink.pictures) - 1)
     assert gaps >= 0.19, "no more pictures than the server wants"
 
@@ -273,8 +273,8 @@ async def test_a_browser_is_heard_and_seen_and_a_dashboard_shows_it(
         await until(final, "the words of the first utterance", seconds=20)
         row = told.locator("li").filter(has_text="orientation")
         await row.locator("button").click()
-        moved = watching.page.locator("#parts .part:not(.is-absent)")
-        assert {"Voice", "Face"} <= {text.split()[1] for text in await moved.all_inner_texts()}
+        took_part = watching.page.locator("#parts .part:not(.is-absent) .name")
+        assert {"● Voice", "● Face"} <= set(await took_part.all_inner_texts())
         shown = [label for label in LABELS if label in await row.locator(".badge").inner_text()]
         assert len(shown) == 1
         assert shown[0] in await sending.page.locator("#utterances").inner_text()

@@ -139,14 +139,16 @@ async def test_what_had_left_the_ring_comes_as_a_snapshot(browser: Browser) -> N
 
 
 async def test_a_token_in_the_address_leaves_it(browser: Browser) -> None:
-    async with serving([Talk().started()]) as (_, port):
-        async with visit(browser, port, "/?overlay=0#token=sesame") as visited:
-            page = visited.page
-            await until_state(page, "live")
-            assert "sesame" not in await page.evaluate("location.href")
-            kept = "[sessionStorage.getItem('magtkd-token'), localStorage.getItem('magtkd-token')]"
-            assert await page.evaluate(kept) == ["sesame", None]
-            assert not any("sesame" in url for url in visited.asked)
+    async with (
+        serving([Talk().started()]) as (_, port),
+        visit(browser, port, "/?overlay=0#token=sesame") as visited,
+    ):
+        page = visited.page
+        await until_state(page, "live")
+        assert "sesame" not in await page.evaluate("location.href")
+        kept = "[sessionStorage.getItem('magtkd-token'), localStorage.getItem('magtkd-token')]"
+        assert await page.evaluate(kept) == ["sesame", None]
+        assert not any("sesame" in url for url in visited.asked)
 
 
 async def test_a_server_that_wants_a_token(browser: Browser) -> None:

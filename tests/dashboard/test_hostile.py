@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from browser import serving, until, visit
 from playwright.async_api import Browser
@@ -26,8 +28,11 @@ async def test_markup_and_marks_of_direction_stay_text(browser: Browser) -> None
         sources=wire.SourceInfo(audio=MARKUP, video=TURNED),
         asr=wire.AsrInfo(name=MARKUP),
     )
-    evil = {"speaker": MARKUP, "probabilities": {MARKUP: 0.7, "__proto__": 0.2, "joy": 0.1}}
-    events = [
+    evil: dict[str, Any] = {
+        "speaker": MARKUP,
+        "probabilities": {MARKUP: 0.7, "__proto__": 0.2, "joy": 0.1},
+    }
+    events: list[wire.Event] = [
         started,
         talk.speech(MARKUP),
         talk.emotion(MARKUP, MARKUP, MARKUP, confidence=0.7, **evil),
@@ -63,7 +68,7 @@ async def test_markup_and_marks_of_direction_stay_text(browser: Browser) -> None
 async def test_a_hundred_thousand_letters_without_a_space(browser: Browser) -> None:
     talk = Talk()
     long = "W" * 100_000
-    events = [
+    events: list[wire.Event] = [
         talk.started(notice=long),
         talk.speech("u1"),
         talk.emotion("u1", "joy", long, confidence=0.7, speaker=long),

@@ -10,11 +10,17 @@ from browser import serving, until, visit
 from playwright.async_api import Browser, Locator, Page
 from talk import Talk
 
+from magtkd_rt import wire
+
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 
 def row(page: Page, utterance: str) -> Locator:
     return page.locator(f'#utterances li[data-id="{utterance}"]')
+
+
+async def style(place: Locator, name: str) -> str:
+    return str(await place.evaluate("(e, name) => getComputedStyle(e)[name]", name))
 
 
 async def shows(page: Page, selector: str, text: str) -> None:
@@ -44,10 +50,7 @@ async def test_a_conversation_from_its_first_sound_to_its_end(browser: Browser) 
         speaking = row(page, "u1")
         await shows(page, "#utterances", "so far")
         assert "is-speaking" in (await speaking.get_attribute("class") or "")
-        assert (
-            await speaking.locator(".said").evaluate("e => getComputedStyle(e).fontStyle")
-            == "italic"
-        )
+        assert await style(speaking.locator(".said"), "fontStyle") == "italic"
         assert "surprise 60" in (await speaking.locator("button").get_attribute("aria-label") or "")
         assert "so far" in (await page.locator("#now-head").inner_text())
         assert await page.locator("#announcer").text_content() == "", (
@@ -79,24 +82,25 @@ async def test_a_conversation_from_its_first_sound_to_its_end(browser: Browser) 
 
 async def test_unsure_dropped_and_overlapped_utterances_are_told_in_words(browser: Browser) -> None:
     talk = Talk()
-    events = [talk.started()]
-    for n, changes in enumerate(
-        ({"abstained": True, "confidence": 0.31}, {"overlapped": True, "confidence": 0.6}), 1
-    ):
+    events: list[wire.Event] = [talk.started()]
+    kinds: list[dict[str, Any]] = [
+        {"abstained": True, "confidence": 0.31},
+        {"overlapped": True, "confidence": 0.6},
+    ]
+    for n, changes in enumerate(kinds, 1):
         events += [talk.speech(f"u{n}"), talk.emotion(f"u{n}", "fear", "what was that", **changes)]
     events += [talk.speech("u3"), talk.dropped("u3")]
-    masked = {"modalities": {"text": {"present": False, "reason": "low_confidence"}}}
+    masked: dict[str, Any] = {
+        "modalities": {"text": {"present": False, "reason": "low_confidence"}}
+    }
     events += [talk.speech("u4"), talk.emotion("u4", "joy", "mumble", confidence=0.6, **masked)]
     async with serving(events) as (_, port), visit(browser, port) as visited:
         page = visited.page
         await shows(page, "#utterances", "mumble")
         unsure = row(page, "u1")
         assert "fear?" in await unsure.inner_text() and "unsure" in await unsure.inner_text()
-        solid = (
-            await row(page, "u2").locator(".badge").evaluate("e => getComputedStyle(e).borderStyle")
-        )
-        dashed = await unsure.locator(".badge").evaluate("e => getComputedStyle(e).borderStyle")
-        assert (solid, dashed) == ("solid", "dashed")
+        assert await style(row(page, "u2").locator(".badge"), "borderStyle") == "solid"
+        assert await style(unsure.locator(".badge"), "borderStyle") == "dashed"
         assert "somebody else spoke too" in await row(page, "u2").inner_text()
         assert "made up by the transcriber" in await row(page, "u3").inner_text()
         assert "words too unsure to count" in await row(page, "u4").inner_text()
@@ -107,14 +111,14 @@ async def test_unsure_dropped_and_overlapped_utterances_are_told_in_words(browse
 
 async def test_status_lag_and_what_was_dropped(browser: Browser) -> None:
     talk = Talk()
-    behind = {
+    behind: dict[str, Any] = {
         "level": "warning",
         "code": "lag",
         "lag_ms": 2400.0,
         "dropped": {"pictures_left_out": 7},
     }
-    recording = {"code": "recording"}
-    events = [
+    recording: dict[str, Any] = {"code": "recording"}
+    events: list[wire.Event] = [
         talk.started(),
         talk.status("sound and pictures are recorded in x.mkv", **recording),
         talk.status("this machine is behind", **behind),
@@ -137,8 +141,8 @@ async def test_the_timeline_is_drawn_and_can_be_read_by_keys(browser: Browser) -
     async with serving(events) as (_, port), visit(browser, port) as visited:
         page = visited.page
         await page.wait_for_selector("#chart .js-plotly-plot .trace path")
-        filled = "() => [...document.querySelectorAll('#chart .trace path')].map(p => p.getAttribute('d').length)"
-        assert min(await page.evaluate(filled)) > 100
+        lengths = "all => all.map(e => e.getAttribute('d').length)"
+        assert min(await page.locator("#chart .trace path").evaluate_all(lengths)) > 100
         lanes = await page.locator("#lanes .name").all_text_contents()
         assert lanes == ["neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust"]
         chart = page.locator("#chart")
@@ -165,9 +169,8 @@ async def test_without_the_charting_library_the_page_says_what_brings_it(
         page = visited.page
         await shows(page, "#no-charts", "pip install plotly")
         assert await page.locator("#no-charts").is_visible()
-        widths = await page.locator("#lanes .bar").evaluate_all(
-            "all => all.map(e => e.clientWidth)"
-        )
+        bars = page.locator("#lanes .bar")
+        widths = await bars.evaluate_all("all => all.map(e => e.clientWidth)")
         assert len(widths) == 7 and max(widths) > 10
         await shows(page, "#bars", "joy")
         uncaught = [wrong for wrong in visited.wrong if "404" not in wrong]

@@ -53,7 +53,7 @@ class Talk:
         }
 
     def started(self, **changes: Any) -> wire.SessionStarted:
-        given = {
+        given: dict[str, Any] = {
             "labels": list(LABELS),
             "bundle": wire.BundleInfo(name="starter", sha256="0" * 64, licence="research use only"),
             "asr": wire.AsrInfo(name="scripted"),
@@ -67,7 +67,7 @@ class Talk:
         return wire.SpeechStarted(**self._common(), utterance_id=utterance)
 
     def words(self, utterance: str, text: str, **changes: Any) -> wire.Transcript:
-        given = {
+        given: dict[str, Any] = {
             "revision": 0,
             "final": False,
             "language": "en",
@@ -89,7 +89,7 @@ class Talk:
         **changes: Any,
     ) -> wire.Emotion:
         top = changes.get("confidence", round(self._random.uniform(0.35, 0.85), 3))
-        given = {
+        given: dict[str, Any] = {
             "revision": {"provisional": 0, "final": 5, "revised": 6}[stage],
             "confidence": top,
             "abstained": top < 0.4,
@@ -122,7 +122,7 @@ class Talk:
         )
 
     def status(self, message: str, **changes: Any) -> wire.Status:
-        given = {"level": "info", "code": "note", "message": message}
+        given: dict[str, Any] = {"level": "info", "code": "note", "message": message}
         return wire.Status(**self._common(), **(given | changes))
 
     def ended(self) -> wire.SessionEnded:
