@@ -8,7 +8,8 @@ from collections import Counter
 from typing import Any, ClassVar, Final
 
 from websockets.asyncio.server import ServerConnection
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.server import ServerProtocol
 
 from magtkd_rt.server.access import is_loopback
 from magtkd_rt.server.gate import Admission
@@ -97,6 +98,15 @@ class ConnectionGuard:
         return self._of_address[who] < self.limits.of_address(is_local=is_loopback(who))
 
 
+class _Protocol(ServerProtocol):
+    """Takes a close amid a fragmented message for a close (RFC 6455, 5.4), not for a mistake."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class GuardedConnection(ServerConnection):
     """A connection that is cut off where it asks too much."""
 
@@ -105,6 +115,7 @@ class GuardedConnection(ServerConnection):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        self.protocol.__class__ = _Protocol  # websockets takes no other class of protocol
         self.address = ""
         """Of the peer, in figures."""
         self.admission = Admission()
