@@ -36,7 +36,13 @@ def sample(index: int) -> int:
     return index * 7919 % 65536 - 32768
 
 
-async def stream(publisher: Publisher, chunks: int, until: asyncio.Event | None = None) -> int:
+async def stream(
+    publisher: Publisher,
+    chunks: int,
+    until: asyncio.Event | None = None,
+    *,
+    pictures: bool = True,
+) -> int:
     """Send so many chunks, or more until the event; returns how many."""
     for number in itertools.count():
         if number >= chunks and (until is None or until.is_set()):
@@ -45,7 +51,7 @@ async def stream(publisher: Publisher, chunks: int, until: asyncio.Event | None 
         at = START_US + number * 20_000
         samples = np.array([sample(index) for index in range(first, first + CHUNK)], np.int16)
         await publisher.sound(samples, at)
-        if number % PICTURE_EVERY == 0:
+        if pictures and number % PICTURE_EVERY == 0:
             await publisher.picture(JPEG, at)
         await asyncio.sleep(0.002)
     raise AssertionError
@@ -131,3 +137,23 @@ async def test_javascript_loses_nothing_over_broken_connections(cuts: int) -> No
     found = [wire.parse_message(json.dumps(line["update"])) for line in updates]
     assert found == host.session.events
     assert left == {"dropped": {"sound": 0, "pictures": 0}}
+
+
+async def test_who_is_lost_after_the_end_comes_back_for_the_last_events() -> None:
+    async with serving(HURRIED) as (server, host, counters), asyncio.timeout(20):
+        proxy = CuttingProxy(server.port, wanted=0, spared=0)
+        async with (
+            proxy.running(),
+            publish(f"127.0.0.1:{proxy.port}", audio=SOUND, subscribe=True) as publisher,
+        ):
+            await stream(publisher, 60, pictures=False)
+            proxy.answers.clear()
+            ending = asyncio.create_task(publisher.end())
+            assert host.session is not None
+            await host.session.wait()
+            proxy.cut_all()
+            proxy.answers.set()
+            await ending
+            events = [event async for event in publisher.events()]
+    assert events == host.session.events
+    assert counters["ingest_resumed"] == 1
