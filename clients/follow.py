@@ -8,12 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from magtkd_rt import wire
-from magtkd_rt.clients.subscriber import (
-    DEFAULT_URL,
-    ServerUnavailable,
-    Update,
-    subscribe,
-)
+from magtkd_rt.clients.connection import DEFAULT_URL, ServerUnavailable
+from magtkd_rt.clients.subscriber import Update, subscribe
 
 
 async def follow(

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl as tls
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from magtkd_rt import wire
-from magtkd_rt.clients import subscriber
+from magtkd_rt.clients.connection import (
+    DEFAULT_URL,
+    address_of,
+    check_protocol,
+    is_final,
+    open_connection,
+    read,
+    refused,
+    unreachable,
+)
 from magtkd_rt.clients.outbox import Outbox
-from magtkd_rt.clients.subscriber import DEFAULT_URL, Update
+from magtkd_rt.clients.subscriber import Place, Update, retry_delay
 from magtkd_rt.errors import ServerError
 
 MAX_BUFFERED: Final = 8 << 20
@@ -77,7 +82,7 @@ class Publisher:
         max_buffered: int = MAX_BUFFERED,
         on_retry: Callable[[str, float], None] | None = None,
     ) -> None:
-        self._url = ingest_url(url)
+        self._url = address_of(url, "/v1/ingest")
         self._hello = wire.Hello(audio=audio, video=video, speaker=speaker, subscribe=subscribe)
         self._token, self._tls = token, tls_context
         self._attempts, self._on_retry = attempts, on_retry
@@ -87,7 +92,7 @@ class Publisher:
         self.dropped = self._outbox.dropped
         self.dropped["events"] = 0
         self._resume_token = ""
-        self._place = subscriber._Place(None, None)
+        self._place = Place(None, None)
         self._events: deque[Update] = deque()
         self._ready, self._work, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._ending = False
@@ -212,50 +217,33 @@ class Publisher:
             self._progress = False
             code, refusal = 1006, None
             try:
-                async with self._connect() as connection:
+                async with open_connection(self._url, self._token, self._tls) as connection:
                     refusal = await self._serve(connection)
                 code = connection.close_code or 1006
                 problem = f"the connection was lost ({code} {connection.close_reason or ''})"
             except (OSError, InvalidHandshake) as error:
-                final = isinstance(error, InvalidStatus) and subscriber._is_final(error)
-                if final or not self.session_id:
-                    raise subscriber._unreachable(self._url, error) from error
+                if is_final(error) or not self.session_id:
+                    raise unreachable(self._url, error) from error
                 problem = f"no connection to {self._url} ({error})"
             if code == 1000:
                 return
             failures = 1 if self._progress else failures + 1
             if code in _FINAL_CLOSES or not self.session_id or failures > self._attempts:
                 raise refusal or ServerError(problem, remedy="publish anew")
-            delay = subscriber.retry_delay(failures)
+            delay = retry_delay(failures)
             if self._on_retry is not None:
                 self._on_retry(refusal.problem if refusal else problem, delay)
             await asyncio.sleep(delay)
-
-    def _connect(self) -> connect:
-        parts = urlsplit(self._url)
-        return connect(
-            self._url,
-            subprotocols=[Subprotocol(wire.PROTOCOL)],
-            additional_headers={"Authorization": f"Bearer {self._token}"} if self._token else {},
-            compression=None,
-            max_size=subscriber.MAX_MESSAGE,
-            close_timeout=1.0,
-            proxy=None if parts.hostname in ("localhost", "127.0.0.1", "::1") else True,
-            ssl=(self._tls or True) if parts.scheme == "wss" else None,
-        )
 
     async def _serve(self, connection: ClientConnection) -> ServerError | None:
         """One connection from its hello to its close; return the server's last refusal."""
         sending: asyncio.Task[None] | None = None
         refusal: ServerError | None = None
-        if connection.subprotocol != wire.PROTOCOL:
-            raise ServerError(
-                f"what answers there does not speak {wire.PROTOCOL}", remedy="check the address"
-            )
+        check_protocol(connection)
         try:
             await connection.send(wire.dump_message(self._greeting()))
             async for text in connection:
-                message = _read(text)
+                message = read(text, wire.parse_ingest_message)
                 if isinstance(message, wire.Ready) and sending is None:
                     self._take_ready(message)
                     sending = asyncio.create_task(self._send(connection))
@@ -263,7 +251,7 @@ class Publisher:
                     self._progress = True
                     self._outbox.ack(message.kind, message.t)
                 elif isinstance(message, wire.Error):
-                    refusal = subscriber._refused(message, self.session_id)
+                    refusal = refused(message, self.session_id)
                 elif message is not None and not isinstance(message, wire.Ready):
                     self._take_event(message)
         except ConnectionClosed:
@@ -326,27 +314,3 @@ def encoded(samples: NDArray[np.int16] | NDArray[np.float32], encoding: str) -> 
     if samples.dtype.kind == "i":
         return (samples / np.float32(32768)).astype("<f4")
     return samples.astype("<f4", copy=False)
-
-
-def ingest_url(url: str) -> str:
-    """The full address for sending media; that of the events is understood too.
-
-    Raises:
-        ServerError: `url` is no address of a server.
-    """
-    parts = urlsplit(subscriber.events_url(url))
-    path = re.sub(r"/v1/events$", "/v1/ingest", parts.path)
-    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-
-
-def _read(text: str | bytes) -> Update | wire.Error | wire.Ready | wire.Ack | None:
-    """A message of the server; None where it is of a type that only a later version knows."""
-    try:
-        return wire.parse_ingest_message(text)
-    except ValidationError as error:
-        if error.errors()[0]["type"] == "union_tag_invalid":
-            return None
-        raise ServerError(
-            f"the server sent what is not {wire.PROTOCOL}: {error.errors()[0]['msg']}",
-            remedy="run server and client of the same version",
-        ) from error

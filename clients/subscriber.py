@@ -8,27 +8,26 @@ import ssl as tls
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from pydantic import ValidationError
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-)
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from magtkd_rt import wire
-from magtkd_rt.errors import ServerError
-
-DEFAULT_URL: Final = "ws://127.0.0.1:8765/v1/events"
+from magtkd_rt.clients.connection import (
+    DEFAULT_URL,
+    ServerUnavailable,
+    address_of,
+    check_protocol,
+    is_final,
+    open_connection,
+    read,
+    refused,
+    unreachable,
+)
 
 FIRST_DELAY: Final = 0.25
 """Seconds; the bound of the random delay before the first attempt to come back."""
 LONGEST_DELAY: Final = 10.0
-MAX_MESSAGE: Final = 16 << 20
 
 Update = (
     wire.SessionStarted
@@ -43,12 +42,8 @@ Update = (
 """What a subscriber gets: any event, or a snapshot of the state."""
 
 
-class ServerUnavailable(ServerError):
-    """There is no server now, or no session yet: it may help to try again later."""
-
-
 @dataclass(slots=True)
-class _Place:
+class Place:
     """Where in which session the subscriber is."""
 
     session: str | None
@@ -98,12 +93,13 @@ async def subscribe(
         ServerError: the server cannot be reached at first, refuses the request, does not know
             the session (any more), or stays away; with the remedy.
     """
-    place = _Place(session, since)
+    place = Place(session, since)
     reached = False
     failures = 0
     while True:
         try:
-            async with _open(url, place, token, tls_context) as connection:
+            address = events_url(url, place.session, place.since)
+            async with open_connection(address, token, tls_context) as connection:
                 reached = True
                 async for message in _messages(connection, place.session):
                     failures = 0
@@ -117,8 +113,8 @@ async def subscribe(
         except ServerUnavailable as unavailable:  # it runs, but no session has begun
             problem = unavailable.problem
         except (OSError, InvalidHandshake) as error:
-            if not reached or (isinstance(error, InvalidStatus) and _is_final(error)):
-                raise _unreachable(url, error) from error
+            if not reached or is_final(error):
+                raise unreachable(url, error) from error
             problem = f"no connection to {url} ({error})"
         failures += 1
         if not reconnect or failures > attempts:
@@ -136,49 +132,17 @@ def retry_delay(failures: int) -> float:
     return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 30)))
 
 
-def _open(
-    url: str, place: _Place, token: str | None, tls_context: tls.SSLContext | None
-) -> connect:
-    target = events_url(url, place.session, place.since)
-    local = urlsplit(target).hostname in ("localhost", "127.0.0.1", "::1")
-    try:
-        return connect(
-            target,
-            subprotocols=[Subprotocol(wire.PROTOCOL)],
-            additional_headers={"Authorization": f"Bearer {token}"} if token else None,
-            ssl=(tls_context or True) if target.startswith("wss:") else None,
-            compression=None,
-            max_size=MAX_MESSAGE,
-            close_timeout=1.0,
-            # A proxy of the environment is not meant for this machine itself.
-            proxy=None if local else True,
-        )
-    except InvalidURI as error:
-        raise _not_a_url(url) from error
-
-
 async def _messages(
     connection: ClientConnection, asked: str | None
 ) -> AsyncGenerator[Update, None]:
     """What the server sends, parsed; types of a later server are passed over."""
-    if connection.subprotocol != wire.PROTOCOL:
-        raise ServerError(
-            f"what answers there does not speak {wire.PROTOCOL}",
-            remedy="check the address",
-        )
+    check_protocol(connection)
     async for text in connection:
-        try:
-            message = wire.parse_message(text)
-        except ValidationError as error:
-            if error.errors()[0]["type"] == "union_tag_invalid":
-                continue
-            raise ServerError(
-                f"the server sent what is not {wire.PROTOCOL}: {error.errors()[0]['msg']}",
-                remedy="run server and client of the same version",
-            ) from error
+        message = read(text, wire.parse_message)
         if isinstance(message, wire.Error):
-            raise _refused(message, asked)
-        yield message
+            raise refused(message, asked)
+        if message is not None:
+            yield message
 
 
 def events_url(url: str, session: str | None = None, since: int | None = None) -> str:
@@ -187,63 +151,4 @@ def events_url(url: str, session: str | None = None, since: int | None = None) -
     Raises:
         ServerError: `url` is no address of a server.
     """
-    try:
-        parts = urlsplit(url if "://" in url else f"ws://{url}")
-        parts.port  # noqa: B018  (looks whether it is a number)
-    except ValueError as error:
-        raise _not_a_url(url) from error
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("ws", "wss") or not parts.hostname:
-        raise _not_a_url(url)
-    path = parts.path if parts.path not in ("", "/") else "/v1/events"
-    query: dict[str, str | int] = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if session is not None:
-        query["session"] = session
-    if since is not None:
-        query["since"] = since
-    return urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
-
-
-def _is_final(error: InvalidStatus) -> bool:
-    """Whether coming back later cannot help; 429 says that it can."""
-    return 400 <= error.response.status_code < 500 and error.response.status_code != 429
-
-
-def _not_a_url(url: str) -> ServerError:
-    return ServerError(f"{url!r} is no address of a server", remedy=f"give one like {DEFAULT_URL}")
-
-
-def _refused(error: wire.Error, asked: str | None) -> ServerError:
-    """The server's own words, which end with the remedy."""
-    problem, _, remedy = error.message.rpartition("; ")
-    later = error.code == "unknown_session" and asked is None
-    kind = ServerUnavailable if later else ServerError
-    return kind(problem or error.code, remedy=remedy)
-
-
-def _unreachable(url: str, error: Exception) -> ServerError:
-    if isinstance(error, tls.SSLCertVerificationError):
-        return ServerError(
-            f"the certificate of {url} is not trusted ({error.verify_message})",
-            remedy="name the authority that signed it, --ca FILE, and call the server by a name "
-            "in its certificate",
-        )
-    if not isinstance(error, InvalidStatus):
-        return ServerUnavailable(
-            f"no server answers at {url} ({error})",
-            remedy="start one with magtkd-live, or give the address of one that runs",
-        )
-    said = error.response.body.decode("utf-8", "replace").strip()[:200]
-    remedies = {
-        400: "use a client of the server's version",
-        401: "give the server's token: --token-file FILE, MAGTKD_TOKEN, or token=",
-        403: "connect from an allowed origin, by an allowed host name, with a token that may",
-        404: f"use the path of {DEFAULT_URL}",
-        429: "try again later",
-        503: "try again later",
-    }
-    status = error.response.status_code
-    return (ServerError if _is_final(error) else ServerUnavailable)(
-        f"{url} refused the connection: {status} {said}",
-        remedy=remedies.get(status, "check that a magtkd server runs there"),
-    )
+    return address_of(url, "/v1/events", {"session": session, "since": since})

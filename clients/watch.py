@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from magtkd_rt import wire
+from magtkd_rt.clients.connection import DEFAULT_URL
 from magtkd_rt.clients.follow import follow
-from magtkd_rt.clients.subscriber import DEFAULT_URL, Update, subscribe
+from magtkd_rt.clients.subscriber import Update, subscribe
 
 BAR_WIDTH = 20
 

@@ -18,7 +18,7 @@ from magtkd_rt.asr.pocketsphinx import PocketsphinxTranscriber
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.cli.session import live
 from magtkd_rt.clients import subscribe
-from magtkd_rt.clients.subscriber import ServerUnavailable
+from magtkd_rt.clients.connection import ServerUnavailable
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.runtime.assembly import assemble, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,12 @@ def test_an_aborted_signal_ends_it_quietly(tmp_path: Path) -> None:
     )
     done = subprocess.run([*node(), program], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("left\n", "")
+
+
+def test_what_is_exported_has_its_types() -> None:
+    declared = CLIENT.with_suffix(".d.ts").read_text(encoding="utf-8")
+    names = r"^export (?:declare )?(?:async )?(?:function\*?|class|const) (\w+)"
+    exported = set(re.findall(names, CLIENT.read_text(encoding="utf-8"), re.MULTILINE))
+    assert "subscribe" in exported and "MagtkdError" in exported
+    # The outbox is for the vectors alone.
+    assert exported - {"Outbox"} == set(re.findall(names, declared, re.MULTILINE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import json
 
@@ -36,7 +37,13 @@ def sample(index: int) -> int:
     return index * 7919 % 65536 - 32768
 
 
-async def stream(publisher: Publisher, chunks: int, until: asyncio.Event | None = None) -> int:
+async def stream(
+    publisher: Publisher,
+    chunks: int,
+    until: asyncio.Event | None = None,
+    *,
+    pictures: bool = True,
+) -> int:
     """Send so many chunks, or more until the event; returns how many."""
     for number in itertools.count():
         if number >= chunks and (until is None or until.is_set()):
@@ -45,7 +52,7 @@ async def stream(publisher: Publisher, chunks: int, until: asyncio.Event | None 
         at = START_US + number * 20_000
         samples = np.array([sample(index) for index in range(first, first + CHUNK)], np.int16)
         await publisher.sound(samples, at)
-        if number % PICTURE_EVERY == 0:
+        if pictures and number % PICTURE_EVERY == 0:
             await publisher.picture(JPEG, at)
         await asyncio.sleep(0.002)
     raise AssertionError
@@ -131,3 +138,75 @@ async def test_javascript_loses_nothing_over_broken_connections(cuts: int) -> No
     found = [wire.parse_message(json.dumps(line["update"])) for line in updates]
     assert found == host.session.events
     assert left == {"dropped": {"sound": 0, "pictures": 0}}
+
+
+async def test_who_is_lost_after_the_end_comes_back_for_the_last_events() -> None:
+    async with serving(HURRIED) as (server, host, counters), asyncio.timeout(20):
+        proxy = CuttingProxy(server.port, wanted=0, spared=0)
+        async with (
+            proxy.running(),
+            publish(f"127.0.0.1:{proxy.port}", audio=SOUND, subscribe=True) as publisher,
+        ):
+            await stream(publisher, 60, pictures=False)
+            proxy.answers.clear()
+            ending = asyncio.create_task(publisher.end())
+            assert host.session is not None
+            await host.session.wait()
+            proxy.cut_all()
+            proxy.answers.set()
+            await ending
+            events = [event async for event in publisher.events()]
+    assert events == host.session.events
+    assert counters["ingest_resumed"] == 1
+
+
+async def test_events_that_nobody_reads_give_way_and_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.import_module("magtkd_rt.clients.publish"), "MAX_EVENTS", 2)
+    async with serving(HURRIED) as (server, host, _), asyncio.timeout(20):
+        async with publish(server.url, audio=SOUND, subscribe=True) as publisher:
+            await stream(publisher, 60, pictures=False)
+        left = [event async for event in publisher.events()]
+    assert host.session is not None
+    assert left == host.session.events[-2:]
+    assert publisher.dropped["events"] == len(host.session.events) - 2
+
+
+async def test_what_was_not_announced_is_refused_here() -> None:
+    async with (
+        serving(HURRIED) as (server, _, _),
+        publish(server.url, video=wire.VideoFormat()) as publisher,
+    ):
+        with pytest.raises(ServerError, match="no sound was announced; publish with audio="):
+            await publisher.sound(np.zeros(1, np.int16), START_US)
+
+
+async def fail_while_sending(url: str) -> None:
+    async with publish(url, audio=SOUND) as publisher:
+        await publisher.sound(np.zeros(320, np.int16), START_US)
+        raise ZeroDivisionError
+
+
+async def test_an_exception_leaves_without_an_end() -> None:
+    async with serving(SenderLimits(resume_seconds=0.2)) as (server, host, counters):
+        with pytest.raises(ZeroDivisionError):
+            await fail_while_sending(server.url)
+        assert host.session is not None
+        async with asyncio.timeout(10):
+            await host.session.wait()  # the server has waited for a return
+    assert counters["ingest_lost"] == 1
+
+
+async def send_backwards(url: str) -> None:
+    async with publish(url, audio=SOUND, subscribe=True) as publisher:
+        for back in range(10):
+            await publisher.sound(np.zeros(320, np.int16), START_US - back * 30_000_000)
+        async for _ in publisher.events():
+            pass
+
+
+async def test_a_session_that_fails_is_told_to_who_reads_its_events() -> None:
+    async with serving(SenderLimits(refusals=1)) as (server, _, _), asyncio.timeout(20):
+        with pytest.raises(ServerError, match="the time of sound goes back by .* s; stamp it"):
+            await send_backwards(server.url)

@@ -25,9 +25,13 @@ class CuttingProxy:
         self.port = 0
         self.cuts = 0
         self.enough = asyncio.Event()
+        self.answers = asyncio.Event()
+        """Cleared, nothing that the server says gets through."""
+        self.answers.set()
         self._server_port = port
         self._wanted, self._spared, self._long = wanted, spared, long
         self._random = random.Random(seed)
+        self._open: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[CuttingProxy, None]:
@@ -47,8 +51,9 @@ class CuttingProxy:
             return
         copies = [
             asyncio.create_task(_copy(reader, back)),
-            asyncio.create_task(_copy(there, writer)),
+            asyncio.create_task(_copy(there, writer, self.answers)),
         ]
+        self._open.update(copies)
         try:
             done, _ = await asyncio.wait(copies, timeout=life, return_when=asyncio.FIRST_COMPLETED)
             if not done:
@@ -61,11 +66,17 @@ class CuttingProxy:
             for task in copies:
                 task.cancel()
             await asyncio.gather(*copies, return_exceptions=True)
+            self._open.difference_update(copies)
             back.transport.abort()
             if done:
                 writer.close()
             else:
                 writer.transport.abort()
+
+    def cut_all(self) -> None:
+        """Break every connection that there is."""
+        for task in self._open:
+            task.cancel()
 
     def _life(self) -> float | None:
         """Seconds that a connection lives; None lets it live."""
@@ -78,9 +89,15 @@ class CuttingProxy:
         return life
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    allowed: asyncio.Event | None = None,
+) -> None:
     try:
         while data := await reader.read(4096):
+            if allowed is not None:
+                await allowed.wait()
             writer.write(data)
             await writer.drain()
     except ConnectionError:

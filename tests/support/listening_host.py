@@ -16,6 +16,7 @@ from magtkd_rt import wire
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.errors import ServerError
 from magtkd_rt.server import EventServer, Hub
+from magtkd_rt.server.gate import Access
 from magtkd_rt.server.ingest import IngestEndpoint, SenderLimits
 from magtkd_rt.sources import Source
 
@@ -83,10 +84,10 @@ class ListeningHost:
 
 @asynccontextmanager
 async def serving(
-    limits: SenderLimits | None = None,
+    limits: SenderLimits | None = None, access: Access | None = None
 ) -> AsyncGenerator[tuple[EventServer, ListeningHost, Counter[str]], None]:
     hub = Hub()
     host = ListeningHost(hub)
     endpoint = IngestEndpoint(hub, host, limits)
-    async with EventServer(hub, port=0, ingest=endpoint) as server, endpoint:
+    async with EventServer(hub, port=0, ingest=endpoint, access=access) as server, endpoint:
         yield server, host, hub.counters

@@ -63,6 +63,7 @@ class IngestEndpoint:
         self._host = host
         self._now_ns = now_ns
         self._sessions: dict[str, SenderSession] = {}
+        self._over: deque[SenderSession] = deque()
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
         self._greeting: set[ServerConnection] = set()
         self._beginning: set[asyncio.Task[Hosted]] = set()
@@ -83,7 +84,7 @@ class IngestEndpoint:
     async def close(self, reason: str) -> None:
         """Stop every session, wait for its last events, and close every connection (1001)."""
         self._closing = True
-        sessions = list(self._sessions.values())
+        sessions = [session for session in self._sessions.values() if not session.over.done()]
         for session in sessions:
             session.stop(reason)
         for connection in list(self._greeting):
@@ -99,8 +100,9 @@ class IngestEndpoint:
 
     def describe(self) -> dict[str, object]:
         """How many senders there are, and sessions that wait for theirs; ready for JSON."""
-        waiting = sum(session.link is None for session in self._sessions.values())
-        return {"senders": len(self._sessions) - waiting, "senders_lost": waiting}
+        going_on = [session for session in self._sessions.values() if not session.over.done()]
+        waiting = sum(session.link is None for session in going_on)
+        return {"senders": len(going_on) - waiting, "senders_lost": waiting}
 
     async def __call__(self, connection: ServerConnection) -> None:
         """Serve one connection until it is closed."""
@@ -208,7 +210,7 @@ class IngestEndpoint:
         session = SenderSession(hosted, source, hello, limits.resume_seconds)
         self._hub.open(session.session_id)
         self._sessions[session.session_id] = session
-        session.over.add_done_callback(lambda _: self._forget(session))
+        session.over.add_done_callback(lambda _: self._let_go(session))
         if self._closing:
             session.stop("server is shutting down")
         return session
@@ -292,9 +294,19 @@ class IngestEndpoint:
         elif sent is not None and sent.code in (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA):
             self._hub.counters["ingest_bad_websocket"] += 1
 
+    def _let_go(self, session: SenderSession) -> None:
+        """A sender who was lost after `end` may still come for the last events and the close."""
+        self._over.append(session)
+        if len(self._over) > _REMEMBERED:
+            self._forget(self._over[0])
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.limits.resume_seconds, self._forget, session)
+
     def _forget(self, session: SenderSession) -> None:
-        del self._sessions[session.session_id]
-        self._ended.append(session.session_id)
+        if session in self._over:
+            self._over.remove(session)
+            del self._sessions[session.session_id]
+            self._ended.append(session.session_id)
 
     def _seconds(self) -> float:
         return self._now_ns() / 1e9
