@@ -38,7 +38,7 @@ async def read_in_python(url: str) -> list[list[Any]]:
 
 async def read_in_javascript(url: str) -> list[list[Any]]:
     options = {"since": 0, "attempts": ATTEMPTS}
-    lines = await in_node(job="readers", url=url, options=options, count=CLIENTS, seconds=300)
+    lines = await in_node(job="readers", url=url, options=options, count=CLIENTS, seconds=900)
     return [
         [wire.parse_message(json.dumps(update)) for update in line["updates"]] for line in lines
     ]
@@ -68,7 +68,7 @@ async def test_readers_have_every_event_in_order(script: Any, read: Any, cuts: i
     hub.open("call-1")
     async with EventServer(hub, port=0) as server:
         proxy = CuttingProxy(server.port, wanted=cuts, spared=CLIENTS)
-        async with proxy.running(), asyncio.timeout(300):
+        async with proxy.running(), asyncio.timeout(900):
             reading = asyncio.create_task(read(f"127.0.0.1:{proxy.port}"))
             spoken = asyncio.create_task(speak(hub, script, proxy.enough))
             try:

@@ -100,7 +100,7 @@ COUNTS = pytest.mark.parametrize("cuts", [30, pytest.param(1000, marks=pytest.ma
 
 @COUNTS
 async def test_python_loses_nothing_over_broken_connections(cuts: int) -> None:
-    async with serving(HURRIED) as (server, host, counters), asyncio.timeout(300):
+    async with serving(HURRIED) as (server, host, counters), asyncio.timeout(900):
         proxy = CuttingProxy(server.port, wanted=cuts, spared=1)
         async with (
             proxy.running(),
@@ -122,13 +122,13 @@ async def test_python_loses_nothing_over_broken_connections(cuts: int) -> None:
 
 @COUNTS
 async def test_javascript_loses_nothing_over_broken_connections(cuts: int) -> None:
-    async with serving(HURRIED) as (server, host, counters), asyncio.timeout(300):
+    async with serving(HURRIED) as (server, host, counters), asyncio.timeout(900):
         proxy = CuttingProxy(server.port, wanted=cuts, spared=1)
         chunks = 50 + cuts * 25  # some 50 ms of sending for each connection, at least
         async with proxy.running():
             lines = await in_node(
                 job="stream", url=f"127.0.0.1:{proxy.port}", chunks=chunks, jpeg=JPEG.hex(),
-                options={"attempts": 1000, "subscribe": True}, seconds=300,
+                options={"attempts": 1000, "subscribe": True}, seconds=900,
             )  # fmt: skip
     *updates, left = lines
     assert proxy.cuts >= cuts
