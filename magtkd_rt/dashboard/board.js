@@ -180,10 +180,11 @@ export class Board {
       ? { seen: share(event.face.seen), others: number(event.face.others) }
       : null;
     one.totalMs = number(event.latency?.total_ms);
-    this.latest = one;
+    // A second look at an earlier utterance does not make it the present one.
+    if (event.stage !== "revised" || (this.latest?.number ?? 0) < one.number) this.latest = one;
     if (provisional) return;
     this.open.delete(one);
-    this.resultMs = one.totalMs;
+    if (event.stage === "final") this.resultMs = one.totalMs;
     this.changed.facts = true;
     this.onResult(one);
   }

@@ -7,6 +7,7 @@ import { clock, percent } from "./text.js";
 /** Most columns drawn. */
 const COLUMNS = 160;
 const LANE_FILL = 0.86;
+const YOUNG = [30, 60, 120, 300, 600];
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
 const CONFIG = { staticPlot: true, displayModeBar: false, responsive: false };
 
@@ -45,7 +46,9 @@ export class Chart {
   draw(timeline, board) {
     this.board = board;
     const labels = timeline.labels.length ? timeline.labels : board.labels;
-    this.to = Math.max(board.t, Number.isFinite(this.span) ? this.span : 10);
+    // A young session fills its stretch of time in steps, not in a corner of it.
+    const young = YOUNG.find((seconds) => seconds >= board.t) ?? board.t;
+    this.to = Math.max(board.t, Math.min(this.span, young));
     this.from = Math.max(0, this.to - this.span);
     this.columns = timeline.since(this.from, COLUMNS);
     this.#layLanes(labels);

@@ -38,7 +38,7 @@ export class Facts {
       ["Models", started ? `${clean(started.bundle?.name, 60)}, ${clean(started.engine, 60)}` : ""],
       ["Licence", started?.bundle?.licence],
       ["Heard so far", board.t > 0 ? clock(board.t) : ""],
-      ["Results", `${counts.final}, of which ${counts.unsure} unsure; ${counts.revised} revisions`],
+      ["Results", `${counts.final}, of which ${counts.unsure} unsure; ${counts.revised} revised`],
       ["Without result", String(counts.dropped)],
       ["Last result", board.resultMs ? `${duration(board.resultMs)} after the last sound` : "–"],
       ["Left out or lost", dropped.join(", ") || "nothing"],

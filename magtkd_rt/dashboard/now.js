@@ -115,7 +115,8 @@ function footing(one) {
   if (one === null) return "";
   const told = [];
   if (one.totalMs > 0 && one.state !== "speaking") {
-    told.push(`${duration(one.totalMs)} after the last sound`);
+    const looked = one.state === "revised" ? "looked at again " : "";
+    told.push(`${looked}${duration(one.totalMs)} after the last sound`);
   }
   if (one.speakerConfidence !== null) told.push(`speaker ${percent(one.speakerConfidence)} sure`);
   if (one.face) {

@@ -80,6 +80,19 @@ async def test_a_conversation_from_its_first_sound_to_its_end(browser: Browser) 
         assert visited.strangers == []
 
 
+async def test_a_second_look_at_an_earlier_utterance_leaves_the_present_one(
+    browser: Browser,
+) -> None:
+    talk = Talk()
+    events = [talk.started(), *talk.utterance(), *talk.utterance()]
+    async with serving(events) as (hub, port), visit(browser, port) as visited:
+        page = visited.page
+        await shows(page, "#now-head", "and what does it say")
+        hub.publish(talk.emotion("u1", "anger", "I got the letter", "revised", confidence=0.5))
+        await shows(page, "#utterances", "revised: was")
+        assert "and what does it say" in await page.locator("#now-head").inner_text()
+
+
 async def test_unsure_dropped_and_overlapped_utterances_are_told_in_words(browser: Browser) -> None:
     talk = Talk()
     events: list[wire.Event] = [talk.started()]

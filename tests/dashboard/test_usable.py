@@ -183,6 +183,8 @@ async def test_on_a_phone_nothing_sticks_out(browser: Browser) -> None:
         ):
             await drawn(visited)
             assert await visited.page.evaluate(STICKING_OUT) == []
+            heights = "all => all.map(e => Math.round(e.getBoundingClientRect().height))"
+            assert set(await visited.page.locator("#lanes li").evaluate_all(heights)) <= {27, 28}
             assert await visited.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
