@@ -146,7 +146,9 @@ async def test_sound_and_pictures_arrive_as_announced(beeping: Browser) -> None:
     assert stamps == sorted(stamps)
     span = (stamps[-1] - stamps[0]) / 1e6
     assert span == pytest.approx(samples / rate, abs=0.15), "the stamps go with the sound"
-    assert all(picture[:2] == b"\xff\xd8" and picture[-2:] == b"\xff\xd9" for _, picture in sink.pictures)
+    assert all(
+        picture[:2] == b"\xff\xd8" and picture[-2:] == b"\xff\xd9" for _, picture in sink.pictures
+    )
     gaps = (sink.pictures[-1][0] - sink.pictures[0][0]) / 1e6 / (len(sink.pictures) - 1)
     assert gaps >= 0.19, "no more pictures than the server wants"
 
