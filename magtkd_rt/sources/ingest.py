@@ -76,7 +76,7 @@ class IngestSource:
         self.problems: list[str] = []
         self.notices: deque[Notice] = deque(maxlen=_NOTICES)
         self.timeline = Timeline(round(ahead * NANOSECONDS))
-        self._dropped: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()  # each kind by one thread alone
         self.dropped: Mapping[str, int] = self._dropped
         self._fps = fps
         self._patience_ns = round(patience * NANOSECONDS)
@@ -224,7 +224,7 @@ class IngestSource:
         """Let a picture wait until the sound of its time is there."""
         if len(self._held) >= MAX_HELD:
             self._held.popleft()
-            self._dropped["sender_pictures"] += 1
+            self._dropped["late_pictures"] += 1
         self._held.append(picture)
 
     def _look(self, before_ns: int | None) -> Iterator[tuple[Media, int]]:

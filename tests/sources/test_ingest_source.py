@@ -184,7 +184,7 @@ def test_pictures_whose_sound_does_not_come_are_bounded() -> None:
         show(one, 100, 1 + n / 10)
     pictures = [item for item in read(one) if isinstance(item, VideoFrame)]
     assert len(pictures) == MAX_HELD
-    assert one.dropped["sender_pictures"] == 5
+    assert dict(one.dropped) == {"late_pictures": 5}
 
 
 def test_a_full_queue_loses_what_is_new_and_counts_it() -> None:

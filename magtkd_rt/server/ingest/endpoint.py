@@ -87,8 +87,9 @@ class IngestEndpoint:
         sessions = [session for session in self._sessions.values() if not session.over.done()]
         for session in sessions:
             session.stop(reason)
-        for connection in list(self._greeting):
-            await close(connection, CloseCode.GOING_AWAY, reason, self._hub.counters)
+        counters = self._hub.counters
+        leave = [close(one, CloseCode.GOING_AWAY, reason, counters) for one in self._greeting]
+        await asyncio.gather(*leave, return_exceptions=True)
         if self._beginning:
             await asyncio.wait(self._beginning, timeout=CLOSE_SECONDS)
             for beginning in self._beginning:
@@ -208,7 +209,11 @@ class IngestEndpoint:
             raise Refused("overload", "the server is shutting down; come back later")
         hosted = beginning.result()
         session = SenderSession(hosted, source, hello, limits.resume_seconds)
-        self._hub.open(session.session_id)
+        try:
+            self._hub.open(session.session_id)
+        except ServerError as error:
+            session.stop("too many sessions")
+            raise Refused("overload", str(error)) from error
         self._sessions[session.session_id] = session
         session.over.add_done_callback(lambda _: self._let_go(session))
         if self._closing:
