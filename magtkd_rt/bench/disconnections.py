@@ -23,7 +23,7 @@ RATE: Final = 50
 _CUTS_PER_S: Final = 25
 _KEPT: Final = 10_000
 """Events that the server keeps for those who come back, as it does if not told otherwise."""
-_WARM_UP: Final = 500
+_WARM_UP: Final = 1000
 """Connections before the memory is looked at first: code is loaded, pools are filled."""
 _AT_ONCE: Final = 50
 _SETTLE_S: Final = 3.0
