@@ -17,8 +17,8 @@ OKABE_ITO: Final = {
     "joy": "#f0e442",
     "sadness": "#0072b2",
     "anger": "#d55e00",
-    "surprise": "#56b4e9",
-    "fear": "#cc79a7",
+    "surprise": "#cc79a7",
+    "fear": "#56b4e9",
     "disgust": "#009e73",
 }
 """Colours that are told apart by people of any colour vision (Okabe and Ito, 2008)."""

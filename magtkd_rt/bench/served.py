@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,10 +47,20 @@ async def serving(options: Sequence[str]) -> AsyncIterator[Served]:
     Raises:
         ServerError: it does not begin.
     """
+    program = ("-c", "from magtkd_rt.cli import main; main()", "serve", "--port=0")
+    async with started([*program, *options]) as (served, _):
+        yield served
+
+
+@asynccontextmanager
+async def started(arguments: Sequence[str]) -> AsyncIterator[tuple[Served, Process]]:
+    """Run a server by Python with these arguments until the block ends; its pipes are open.
+
+    Raises:
+        ServerError: it does not begin.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from magtkd_rt.cli import main; main()"),
-        *("serve", "--port=0", *options),
-        stderr=asyncio.subprocess.PIPE,
+        sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     said = ""
     try:
@@ -61,7 +72,7 @@ async def serving(options: Sequence[str]) -> AsyncIterator[Served]:
                     break
             else:
                 raise ServerError(f"the server did not begin ({said})", remedy="mend that")
-        yield Served(said.rpartition(READY)[2], process.pid)
+        yield Served(said.rpartition(READY)[2], process.pid), process
     finally:
         if process.returncode is None:
             process.terminate()

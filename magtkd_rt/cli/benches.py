@@ -124,3 +124,39 @@ def bench_senders(
 
     options = [f"--bundle={bundle}", f"--asr={asr}", f"--threads={threads}"]
     run_bench_senders(input, count=count, fps=fps, options=options, json=json)
+
+
+@bench_app.command(
+    "subscribers", epilog="  magtkd bench subscribers --reconnects 1000 --churn 10000"
+)
+def bench_subscribers(
+    count: Annotated[int, typer.Option(min=0, help="Subscribers; 0 leaves this out.")] = 1000,
+    rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=1, help="For how long.")] = 30.0,
+    stalled: Annotated[
+        bool, typer.Option("--stalled", help="One more subscriber connects and never reads.")
+    ] = False,
+    reconnects: Annotated[
+        int,
+        typer.Option(min=0, help="Cut so many connections of clients that come back."),
+    ] = 0,
+    churn: Annotated[
+        int, typer.Option(min=0, help="Connect and disconnect so often, and look at the memory.")
+    ] = 0,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Subscribe to a server of its own, whose session is made up.
+
+    How late events arrive, what the server costs, and whether anything is lost or kept.
+    """
+    from magtkd_rt.cli.bench_subscribers import run_bench_subscribers
+
+    run_bench_subscribers(
+        count=count,
+        rate=rate,
+        seconds=seconds,
+        stalled=stalled,
+        reconnects=reconnects,
+        churn=churn,
+        json=json,
+    )

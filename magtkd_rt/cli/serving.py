@@ -11,6 +11,7 @@ from magtkd_rt.server import EventServer, Hub
 from magtkd_rt.server.app import Endpoint
 from magtkd_rt.server.build import make_room, server_from, warnings_for
 from magtkd_rt.server.logs import close_log, open_log
+from magtkd_rt.server.memory import collect_often
 
 
 @asynccontextmanager
@@ -35,6 +36,7 @@ async def serving(
     server = server_from(config, hub, health, ingest=ingest)
     for warning in (*make_room(config), *warnings_for(config)):
         print(f"magtkd: warning: {warning}", file=sys.stderr)
+    collect_often()
     log = open_log(config.log) if config.log else None
     try:
         async with server:

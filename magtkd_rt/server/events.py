@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from magtkd_rt import wire
-from magtkd_rt.server.connection import close
+from magtkd_rt.server.connection import close, write_text
 from magtkd_rt.server.hub import Hub, SubscriptionRefused
 from magtkd_rt.server.logs import ServerLog
 from magtkd_rt.server.requests import address_of, read_query
@@ -90,4 +90,5 @@ class EventsEndpoint:
 async def send_all(connection: ServerConnection, subscription: Subscription) -> None:
     """Send what a subscription gives, to its end."""
     while (message := await subscription.next()) is not None:
-        await connection.send(message, text=True)
+        if not write_text(connection, message):
+            await connection.send(message, text=True)

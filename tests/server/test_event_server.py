@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
@@ -361,3 +362,32 @@ async def test_an_address_that_is_not_here_is_refused() -> None:
         EventServer(Hub(), host="192.0.2.1")
     async with EventServer(Hub(), host="localhost", port=0) as server:
         assert server.url == f"ws://127.0.0.1:{server.port}/v1/events"
+
+
+@pytest.mark.parametrize("size", [300, 1000, 70_000])
+async def test_messages_of_any_size_come_whole(script: Any, size: int) -> None:
+    """Frames have heads of three kinds; the small one is that of errors and of short events."""
+    hub = Hub()
+    async with EventServer(hub, port=0) as server:
+        events = [script.started(), script.speech("u1"), script.status("x" * size), script.ended()]
+        hub.publish(events[0])
+        async with connect(f"{server.url}?since=0") as reader:
+            for event in events[1:]:
+                hub.publish(event)
+            assert await read_all(reader) == (events, 1000)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+async def test_a_text_is_framed_as_the_library_does(size: int) -> None:
+    sent = b"x" * size
+
+    async def send(peer: Any) -> None:
+        assert connection_module.write_text(peer, sent)
+        await peer.send(sent, text=True)
+        await peer.close()
+        assert not connection_module.write_text(peer, sent), "it is closed"
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}") as reader:
+            assert [message async for message in reader] == [sent.decode()] * 2
