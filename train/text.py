@@ -21,7 +21,7 @@ from magtkd_rt.features.prompt import PAD_ID, Prompt, PromptEncoder, build_token
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.train.asr_errors import RecogniserErrors
-from magtkd_rt.train.corpora import Dialogue, read_meld
+from magtkd_rt.train.corpora.starter import Dialogue, read_meld
 from magtkd_rt.train.loop import (
     Average,
     Run,

@@ -16,6 +16,7 @@ from magtkd_rt.cli.client_options import (
     find_token,
     trusting,
 )
+from magtkd_rt.cli.data import data_app
 from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
 from magtkd_rt.cli.export import export
 from magtkd_rt.cli.live import VersionFlag
@@ -64,6 +65,7 @@ app.command(epilog="  magtkd export talk.jsonl --to html")(export)
 app.command("serve", epilog=SERVE_EXAMPLES)(serve_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
