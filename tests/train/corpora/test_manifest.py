@@ -88,7 +88,7 @@ def test_sound_files_show_nothing(tmp_path: Path) -> None:
 
 
 def test_listed_and_left_out(tmp_path: Path) -> None:
-    rows = [ROW, ROW | {"order": 2, "start": "3", "end": "2"}]
+    rows: list[dict[str, Any]] = [ROW, ROW | {"order": 2, "start": "3", "end": "2"}]
     corpus = read_manifest(write(tmp_path / "m.csv", rows))
     assert corpus.problems == [
         Problem("a.mp4", "missing (m.csv, line 2)"),
