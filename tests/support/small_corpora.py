@@ -39,6 +39,7 @@ def write_clip(
     rate: int = 48_000,
     codecs: tuple[str, str] = ("mpeg4", "aac"),
     size: tuple[int, int] = (64, 48),
+    blue: int = 200,
 ) -> Path:
     """Sound of one pitch; the left half is red and grows brighter, the right half is blue."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def write_clip(
         for index in range(frames):
             image = np.zeros((height, width, 3), np.uint8)
             image[:, : width // 2, 0] = 55 + 200 * index // frames
-            image[:, width // 2 :, 2] = 200
+            image[:, width // 2 :, 2] = blue
             frame = av.VideoFrame.from_ndarray(image, "rgb24")
             frame.pts, frame.time_base = index, Fraction(1, RATE)
             container.mux(picture.encode(frame))
@@ -98,11 +99,12 @@ def write_meld_csv(path: Path, rows: Sequence[Sequence[object]], encoding: str =
 
 
 def write_meld(folder: Path, *, clips: bool = True) -> Path:
-    for split, rows in MELD_ROWS.items():
+    for shift, (split, rows) in enumerate(MELD_ROWS.items()):
         write_meld_csv(folder / f"{split}_sent_emo.csv", rows)
         for number, row in enumerate(rows if clips else ()):
             clip = folder / CLIPS[split] / f"dia{row[5]}_utt{row[6]}.mp4"
-            write_clip(clip, hertz=300 + 100 * number, seconds=0.6)
+            pitch = 300 + 100 * number + 30 * shift
+            write_clip(clip, hertz=pitch, blue=60 + 45 * number + 15 * shift, seconds=0.6)
     return folder
 
 

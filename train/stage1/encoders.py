@@ -73,17 +73,34 @@ class SoundEncoder(nn.Module):
         # Group normalisation looks over the padding too; such checkpoints learned without a mask.
         said = processor_of(name).get("return_attention_mask")
         self.masked = said if isinstance(said, bool) else config.feat_extract_norm == "layer"
+        self._kept: Tensor | None = None
+        self._silence_padding()
         self.project = nn.Linear(config.hidden_size, size)
         self.classify = nn.Linear(size, classes)
+
+    def _silence_padding(self) -> None:
+        """Keep padding at zero between data2vec's five convolutions over positions.
+
+        Otherwise what a short sound says would depend on how long the others in its batch are.
+        """
+
+        def zero(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+            return output if self._kept is None else output * self._kept[:, None].to(output.dtype)
+
+        positions = getattr(self.encoder.encoder, "pos_conv_embed", None)
+        for layer in getattr(positions, "layers", ()):
+            layer.register_forward_hook(zero)
 
     def forward(self, sound: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Features (b, d) and logits (b, classes) of sound (b, n) at 16 kHz.
 
         attention (b, n) is 0 where a sound is filled up.
         """
+        shortened = self.encoder._get_feat_extract_output_lengths(torch.tensor(sound.shape[1]))
+        kept = self.encoder._get_feature_vector_attention_mask(int(shortened), attention)
+        self._kept = kept if self.masked else None
         hidden = self.encoder(sound, attention_mask=attention if self.masked else None)
         hidden = hidden.last_hidden_state
-        kept = self.encoder._get_feature_vector_attention_mask(hidden.shape[1], attention)
         weights = kept[..., None].to(hidden.dtype)
         feature = self.project((hidden * weights).sum(1) / weights.sum(1))
         return feature, self.classify(feature)

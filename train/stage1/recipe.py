@@ -176,7 +176,8 @@ def _learn(
     depends = digest(of, run.settings.run.seed, learning, *labels.values(), *usable, _words(run))
     stage = Stage(name, splits, labels, learning, loss, depends, run.settings.run.seed)
     far = fit(model, stage, run.out, run.accelerator, run.bar)
-    batch = 4 * learning.batch
+    # Where padding cannot be masked, each sound is encoded alone, as it is heard live.
+    batch = 1 if isinstance(model, SoundEncoder) and not model.masked else 4 * learning.batch
     encoded = encode_all(model, splits, run.out, name, run.accelerator, batch)
     scores = {
         split: weighted_f1(labels[split][one.present], one.logits[one.present].argmax(1))
