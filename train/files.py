@@ -38,14 +38,24 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         draft.chmod(0o644)  # mkstemp lets nobody else read
         os.replace(draft, path)
         _sync_folder(path.parent)
-    except OSError as error:
+    except Exception as error:
+        cause = _from_the_disk(error)
+        if cause is None:
+            raise
         raise InputError(
-            f"{path} cannot be written ({error.strerror or error})",
+            f"{path} cannot be written ({cause.strerror or cause})",
             remedy="make room or name another folder; what was there before is untouched",
         ) from error
     finally:
         if draft is not None:
             draft.unlink(missing_ok=True)
+
+
+def _from_the_disk(error: BaseException | None) -> OSError | None:
+    """The disk's own error, where torch raised another one while it dealt with that."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _sync_folder(folder: Path) -> None:
