@@ -61,6 +61,7 @@ def test_nobody_can_say_a_mask(tokenizer: Path) -> None:
 def test_speaker_tokens_come_after_the_last(tokenizer: Path) -> None:
     made = build_tokenizer(tokenizer)
     last = made.token_to_id("<mask>")
+    assert last is not None
     assert [made.token_to_id(f"<s_{i}>") for i in range(9)] == list(range(last + 1, last + 10))
     encoder = PromptEncoder(made, 64)
     assert encoder.pad_id == 1 and encoder.vocabulary_size == last + 10

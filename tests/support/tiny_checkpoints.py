@@ -45,7 +45,7 @@ def write_checkpoint(folder: Path, kind: str) -> Path:
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
     }
-    sound = {
+    sound: dict[str, Any] = {
         "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
         "intermediate_size": 32, "conv_dim": (8, 8, 8), "conv_kernel": (10, 3, 3),
         "conv_stride": (10, 8, 4), "num_feat_extract_layers": 3, "mask_time_prob": 0.0,
@@ -54,6 +54,7 @@ def write_checkpoint(folder: Path, kind: str) -> Path:
         "feat_proj_dropout": 0.0,
     }  # fmt: skip
     pictures = small | {"image_size": 32, "patch_size": 16, "num_frames": 4}
+    config: Any
     model: Any
     if kind == "roberta":
         size = _tokenizer(folder)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
+from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
@@ -84,7 +85,8 @@ def train_stage1(config: Path, data: Path, out: Path, stages: Sequence[str] = ST
     settings = read_settings(config)
     corpus = _corpus(data, settings)
     accelerator = accelerator_for(settings.run.precision)
-    with progress_bar(disable=not accelerator.is_main_process) as bar:
+    silent = not accelerator.is_main_process
+    with progress_bar(Console(log_path=False, quiet=silent), disable=silent) as bar:
         run = Run(settings, corpus, data, out, accelerator, bar)
         if accelerator.is_main_process:
             write_json(out / "run.json", describe(settings, corpus, data, accelerator))

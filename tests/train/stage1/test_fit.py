@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from magtkd_rt.errors import DataError, InputError
 from magtkd_rt.train.files import write_npz
 from magtkd_rt.train.losses import feature_loss, logit_loss
+from magtkd_rt.train.metrics import weighted_f1
 from magtkd_rt.train.progress import progress_bar
 from magtkd_rt.train.stage1 import fit as fitting
 from magtkd_rt.train.stage1.accelerated import Shares, accelerator_for
@@ -129,7 +130,7 @@ def test_the_best_epoch_is_chosen_on_dev(accelerator: Accelerator, tmp_path: Pat
     kept = torch.load(tmp_path / "vectors" / "best.pt", weights_only=True)
     logits = fitting.encode(model, given.inputs["dev"], accelerator, 4)[1]
     dev = given.inputs["dev"].usable
-    score = fitting.weighted_f1(given.labels["dev"][dev], logits.argmax(1))
+    score = weighted_f1(given.labels["dev"][dev], logits.argmax(1))
     assert score == far.best == max(far.dev)
     assert kept.keys() == model.state_dict().keys()
     history = json.loads((tmp_path / "vectors" / "history.json").read_text())
@@ -232,7 +233,7 @@ def test_shares_of_a_batch() -> None:
         def __init__(self, index: int) -> None:
             self.process_index = index
 
-    first, second = (Shares([4, 5, 6], Two(i)) for i in (0, 1))  # type: ignore[arg-type]
+    first, second = (Shares([4, 5, 6], Two(i)) for i in (0, 1))
     assert (first.rows, second.rows) == ([4, 6], [5, 4])
     assert first.weights.tolist() == [1, 1] and second.weights.tolist() == [1, 0]
     gathered = first.rows + second.rows

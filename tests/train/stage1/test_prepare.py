@@ -10,6 +10,7 @@ import pytest
 from recorded import write_wav
 from small_corpora import tone, write_clip
 
+from magtkd_rt.features.faces import best_detector
 from magtkd_rt.train.corpora.types import Media, Utterance
 from magtkd_rt.train.stage1 import prepare as preparing
 from magtkd_rt.train.stage1.prepare import PicturesWanted, SoundWanted, key_of, prepare
@@ -89,7 +90,7 @@ def test_faces(shared: Path, tmp_path: Path) -> None:
     assert prepared.unreadable[0].what.endswith("shows no face")
     crops = np.load(face)
     assert crops.shape == (4, 64, 64, 3)
-    detector = preparing.best_detector()
+    detector = best_detector()
     (box, _), *others = detector.detect(np.kron(crops[1], np.ones((4, 4, 1), np.uint8)))
     assert others == [] and 0.45 < box[2] < 1.0
 
