@@ -44,10 +44,15 @@ async def test_a_conversation_from_its_first_sound_to_its_end(browser: Browser) 
         speaking = row(page, "u1")
         await shows(page, "#utterances", "so far")
         assert "is-speaking" in (await speaking.get_attribute("class") or "")
-        assert await speaking.locator(".said").evaluate("e => getComputedStyle(e).fontStyle") == "italic"
+        assert (
+            await speaking.locator(".said").evaluate("e => getComputedStyle(e).fontStyle")
+            == "italic"
+        )
         assert "surprise 60" in (await speaking.locator("button").get_attribute("aria-label") or "")
         assert "so far" in (await page.locator("#now-head").inner_text())
-        assert await page.locator("#announcer").text_content() == "", "only final results are read out"
+        assert await page.locator("#announcer").text_content() == "", (
+            "only final results are read out"
+        )
 
         hub.publish(talk.words("u1", "I got the letter", final=True, speaker="Ada"))
         hub.publish(talk.emotion("u1", "joy", "I got the letter", speaker="Ada", confidence=0.7))
@@ -75,7 +80,9 @@ async def test_a_conversation_from_its_first_sound_to_its_end(browser: Browser) 
 async def test_unsure_dropped_and_overlapped_utterances_are_told_in_words(browser: Browser) -> None:
     talk = Talk()
     events = [talk.started()]
-    for n, changes in enumerate(({"abstained": True, "confidence": 0.31}, {"overlapped": True, "confidence": 0.6}), 1):
+    for n, changes in enumerate(
+        ({"abstained": True, "confidence": 0.31}, {"overlapped": True, "confidence": 0.6}), 1
+    ):
         events += [talk.speech(f"u{n}"), talk.emotion(f"u{n}", "fear", "what was that", **changes)]
     events += [talk.speech("u3"), talk.dropped("u3")]
     masked = {"modalities": {"text": {"present": False, "reason": "low_confidence"}}}
@@ -85,7 +92,9 @@ async def test_unsure_dropped_and_overlapped_utterances_are_told_in_words(browse
         await shows(page, "#utterances", "mumble")
         unsure = row(page, "u1")
         assert "fear?" in await unsure.inner_text() and "unsure" in await unsure.inner_text()
-        solid = await row(page, "u2").locator(".badge").evaluate("e => getComputedStyle(e).borderStyle")
+        solid = (
+            await row(page, "u2").locator(".badge").evaluate("e => getComputedStyle(e).borderStyle")
+        )
         dashed = await unsure.locator(".badge").evaluate("e => getComputedStyle(e).borderStyle")
         assert (solid, dashed) == ("solid", "dashed")
         assert "somebody else spoke too" in await row(page, "u2").inner_text()
@@ -98,7 +107,12 @@ async def test_unsure_dropped_and_overlapped_utterances_are_told_in_words(browse
 
 async def test_status_lag_and_what_was_dropped(browser: Browser) -> None:
     talk = Talk()
-    behind = {"level": "warning", "code": "lag", "lag_ms": 2400.0, "dropped": {"pictures_left_out": 7}}
+    behind = {
+        "level": "warning",
+        "code": "lag",
+        "lag_ms": 2400.0,
+        "dropped": {"pictures_left_out": 7},
+    }
     recording = {"code": "recording"}
     events = [
         talk.started(),
@@ -151,7 +165,9 @@ async def test_without_the_charting_library_the_page_says_what_brings_it(
         page = visited.page
         await shows(page, "#no-charts", "pip install plotly")
         assert await page.locator("#no-charts").is_visible()
-        widths = await page.locator("#lanes .bar").evaluate_all("all => all.map(e => e.clientWidth)")
+        widths = await page.locator("#lanes .bar").evaluate_all(
+            "all => all.map(e => e.clientWidth)"
+        )
         assert len(widths) == 7 and max(widths) > 10
         await shows(page, "#bars", "joy")
         uncaught = [wrong for wrong in visited.wrong if "404" not in wrong]

@@ -80,9 +80,13 @@ async def test_every_text_stands_out_from_its_ground(browser: Browser, scheme: A
         await visited.page.locator("#theme").click()
         found = await visited.page.evaluate(CONTRASTS)
         assert [text for text in found if text[0] < 4.5] == []
-        assert ground != await visited.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground != await visited.page.evaluate(
+            "getComputedStyle(document.body).backgroundColor"
+        )
         await visited.page.reload()
-        assert ground != await visited.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground != await visited.page.evaluate(
+            "getComputedStyle(document.body).backgroundColor"
+        )
 
 
 async def test_no_emotion_is_told_by_colour_alone(browser: Browser) -> None:
