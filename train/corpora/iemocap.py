@@ -127,6 +127,7 @@ def _dialogue(
         else:
             lines.append((start, end, name, label, parts[4]))
     speakers = Speakers()
+    film = _film(evaluation, problems) if lines else None
     return [
         Utterance(
             text=words[name],
@@ -135,7 +136,7 @@ def _dialogue(
             dialogue=evaluation.stem,
             order=order,
             sound=_sound(evaluation, name, start, end, problems),
-            picture=_picture(evaluation, start, end, who, problems),
+            picture=None if film is None else Media(film, start, end, _half(evaluation.stem, who)),
         )
         for order, (start, end, name, label, who) in enumerate(sorted(lines))
     ]
@@ -152,22 +153,22 @@ def _sound(
     whole = dialog / "wav" / f"{evaluation.stem}.wav"
     if whole.is_file():
         return Media(whole, start, end)
-    if any((folder.is_dir()) for folder in (own.parents[1], whole.parent)):
+    if any(folder.is_dir() for folder in (own.parents[1], whole.parent)):
         problems.append(Problem(f"{name}.wav", "missing"))
     return None
 
 
-def _picture(
-    evaluation: Path, start: float, end: float, who: str, problems: list[Problem]
-) -> Media | None:
-    """The speaker's half: the actor with markers, whom the file is named after, is on the left."""
+def _film(evaluation: Path, problems: list[Problem]) -> Path | None:
+    """The dialogue's pictures."""
     folder = evaluation.parents[1] / "avi" / "DivX"
     path = folder / f"{evaluation.stem}.avi"
     if path.is_file():
-        half: Literal["left", "right"] = "left" if evaluation.stem[5] == who else "right"
-        return Media(path, start, end, half)
+        return path
     if folder.is_dir():
-        problem = Problem(path.name, "missing")
-        if problem not in problems[-200:]:
-            problems.append(problem)
+        problems.append(Problem(path.name, "missing"))
     return None
+
+
+def _half(dialogue: str, who: str) -> Literal["left", "right"]:
+    """Who is named in the dialogue's name, the actor with markers, is on the left."""
+    return "left" if dialogue[5] == who else "right"

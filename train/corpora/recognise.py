@@ -8,6 +8,7 @@ from magtkd_rt.errors import DataError
 from magtkd_rt.train.corpora.iemocap import is_iemocap, read_iemocap
 from magtkd_rt.train.corpora.manifest import find_manifest, read_manifest
 from magtkd_rt.train.corpora.meld import is_meld, read_meld
+from magtkd_rt.train.corpora.pickles import is_pickled
 from magtkd_rt.train.corpora.types import Corpus
 
 
@@ -26,6 +27,10 @@ def read_corpus(place: Path) -> Corpus:
         return read_meld(place)
     if is_iemocap(place):
         return read_iemocap(place)
+    if is_pickled(place):
+        raise DataError(
+            f"{place} holds features, no utterances", remedy="read them with `magtkd data features`"
+        )
     raise DataError(
         f"{place} holds neither MELD, IEMOCAP nor a manifest",
         remedy="name the folder with train_sent_emo.csv, Session1 or manifest.csv in it, "

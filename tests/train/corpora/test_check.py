@@ -76,6 +76,8 @@ def test_a_recording_that_ends_before_its_utterances(
 def test_users_errors(tmp_path: Path, run_program: Program) -> None:
     ran = run_program("magtkd", "data", "check", tmp_path)
     assert ran.code == 2 and ran.err.count("magtkd: error:") == 1
+    write_pickles(tmp_path)
+    assert "`magtkd data features`" in run_program("magtkd", "data", "check", tmp_path).err
 
 
 def test_features_of_the_authors(tmp_path: Path, run_program: Program) -> None:
