@@ -70,16 +70,18 @@ def read_pictures(media: Media, count: int = 8) -> NDArray[np.uint8]:
         # Decoded frames are kept without converting them, and of a long stretch only every
         # second, fourth ... one: it is decoded once, and memory stays bounded.
         kept: list[Any] = []
-        every = 1
+        every, seen = 1, 0
         for index, frame in enumerate(_stretch(reader, media)):
             if index % every == 0:
                 kept.append(frame)
+            seen = index + 1
             if len(kept) > _KEPT * count:
                 kept = kept[::2]
                 every *= 2
         if not kept:
             raise _unreadable(media, "picture", problems)
-        chosen = [kept[(2 * i + 1) * len(kept) // (2 * count)] for i in range(count)]
+        middles = [((i + 0.5) * seen / count - 0.5) / every for i in range(count)]
+        chosen = [kept[min(max(round(at), 0), len(kept) - 1)] for at in middles]
         images = [_half(rgb(frame), media.half) for frame in chosen]
     finally:
         reader.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from recorded import write_wav
 from small_corpora import tone, write_clip
 
 from magtkd_rt.errors import InputError
@@ -30,6 +31,13 @@ def test_sound_is_16_khz_whatever_it_was(tmp_path: Path, rate: int) -> None:
     assert pitch(sound) == pytest.approx(1000, abs=1)
     wanted = tone(1.0, 1000)[200:-200]
     assert np.abs(sound[200 : 200 + len(wanted)] - wanted).max() < 0.02
+
+
+def test_a_stretch_of_a_wav(tmp_path: Path) -> None:
+    wave = np.random.default_rng(1).uniform(-0.5, 0.5, 64_000)
+    path = write_wav(tmp_path / "a.wav", np.stack([wave, wave], axis=1))
+    part = read_sound(Media(path, 2.5, 3.25))
+    assert np.abs(part - wave[40_000:52_000]).max() < 1e-4
 
 
 def test_a_stretch_of_sound(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from magtkd_rt.errors import InputError
-from magtkd_rt.features.faces import DETECTION_SIDE, FaceDetector, best_detector
+from magtkd_rt.features.faces import DETECTION_SIDE, FaceDetector, HaarCascade, best_detector
 from magtkd_rt.train.corpora.types import Media, Problem, Utterance
 from magtkd_rt.train.files import replacing, write_json
 from magtkd_rt.train.media import read_pictures, read_sound
@@ -161,11 +161,11 @@ _detectors = threading.local()
 
 
 def _detector() -> FaceDetector:
-    """One for each thread: they remember what they saw."""
+    """One for each thread; the cascade, which remembers what it saw, for each utterance."""
     if not hasattr(_detectors, "one"):
         _detectors.one = best_detector()
     found: FaceDetector = _detectors.one
-    return found
+    return HaarCascade() if isinstance(found, HaarCascade) else found
 
 
 def _faces(images: NDArray[np.uint8], side: int, media: Media) -> NDArray[np.uint8]:
