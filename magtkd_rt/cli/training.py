@@ -45,6 +45,12 @@ def starter(
         list[str] | None,
         typer.Option(metavar="STAGE", help="Only this stage; may be given several times."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="A run of `magtkd train text`, that the text student learns from."
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
     ] = None,
@@ -56,7 +62,7 @@ def starter(
 
     from magtkd_rt.train.starter import STAGES, train_starter
 
-    train_starter(data, out, yamnet, stages or STAGES)
+    train_starter(data, out, yamnet, stages or STAGES, teacher)
 
 
 @train_app.command("all", epilog=_EXAMPLE.format("all"))
