@@ -107,6 +107,12 @@ class SoundEncoder(nn.Module):
         feature = self.project((hidden * weights).sum(1) / weights.sum(1))
         return feature, self.classify(feature)
 
+    def alone(self, sound: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, of one sound (1, n) that is not filled up."""
+        self._kept = None
+        feature = self.project(self.encoder(sound).last_hidden_state.mean(1))
+        return feature, self.classify(feature)
+
 
 class PictureEncoder(nn.Module):
     """TimeSformer: the class token; VideoMAE, which has none: the mean of all tokens.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.core.media import SAMPLE_RATE
@@ -107,25 +108,46 @@ class PictureInputs:
     """Pictures that were decoded before, normalised as the checkpoint learned.
 
     Args:
-        files: uint8 arrays (t, side, side, 3), RGB, None for an utterance without.
+        files: uint8 arrays, RGB (t, side, side, 3) or grey faces (t, 48, 48), None for an utterance
+            without.
         name: the checkpoint, whose processor says mean and deviation of its colours.
+        side: height and width of the pictures that it takes.
     """
 
-    def __init__(self, files: Sequence[Path | None], name: str) -> None:
+    def __init__(self, files: Sequence[Path | None], name: str, side: int) -> None:
         self._files = files
-        said = processor_of(name)
-        mean, deviation = (
-            torch.tensor(said.get(key) or usual).view(3, 1, 1)
-            for key, usual in zip(("image_mean", "image_std"), _IMAGENET, strict=True)
-        )
-        self._mean, self._deviation = mean, deviation
+        self._colours = colours_of(name)
+        self._side = side
         self.usable = np.array([file is not None for file in files], dtype=np.bool_)
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Pictures (b, t, 3, side, side)."""
         arrays = [np.load(_given(self._files[row]), allow_pickle=False) for row in rows]
-        images = torch.from_numpy(np.stack(arrays)).permute(0, 1, 4, 2, 3).float() / 255
-        return {"pictures": (images - self._mean) / self._deviation}
+        images = torch.from_numpy(np.stack(arrays))
+        if images.ndim == 4:  # grey faces
+            return {"pictures": normalised(enlarged(images, self._side), *self._colours)}
+        return {"pictures": normalised(images.permute(0, 1, 4, 2, 3).float(), *self._colours)}
+
+
+def colours_of(name: str) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (3, 1, 1) of the colours that a checkpoint learned with, of 0 to 1."""
+    said = processor_of(name)
+    mean, deviation = (
+        torch.tensor(said.get(key) or usual).view(3, 1, 1)
+        for key, usual in zip(("image_mean", "image_std"), _IMAGENET, strict=True)
+    )
+    return mean, deviation
+
+
+def normalised(images: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Colours of 0 to 255, (..., 3, h, w), as a checkpoint wants them."""
+    return (images / 255 - mean) / deviation
+
+
+def enlarged(faces: Tensor, side: int) -> Tensor:
+    """Grey faces (b, t, h, w) of 0 to 255 as pictures (b, t, 3, side, side) of three colours."""
+    large = functional.interpolate(faces.float(), size=(side, side), mode="bilinear")
+    return large.unsqueeze(2).expand(-1, -1, 3, -1, -1)
 
 
 def _given(file: Path | None) -> Path:

@@ -1,7 +1,8 @@
 """Decode every utterance's media once, before training; what cannot be read is listed.
 
 Training then reads arrays: `media/sound/KEY.npy` int16 (n,) at 16 kHz, `media/pictures/KEY.npy`
-uint8 (frames, side, side, 3) RGB. A KEY changes with the file, the stretch and the settings.
+uint8 (frames, side, side, 3) RGB, or (frames, 48, 48) grey. A KEY changes with the file, the
+stretch and the settings.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from magtkd_rt.core.media import Box
 from magtkd_rt.errors import InputError
-from magtkd_rt.features.faces import DETECTION_SIDE, FaceDetector, HaarCascade, best_detector
+from magtkd_rt.features.faces import (
+    DETECTION_SIDE,
+    FaceDetector,
+    HaarCascade,
+    best_detector,
+    crop_face,
+)
 from magtkd_rt.train.corpora.types import Media, Problem, Utterance
 from magtkd_rt.train.files import replacing, write_json
 from magtkd_rt.train.media import read_pictures, read_sound
@@ -44,19 +52,21 @@ class SoundWanted:
 
 @dataclass(frozen=True)
 class PicturesWanted:
-    """So many pictures, whole or of the largest face, square."""
+    """So many pictures, whole or of the largest face, square; `live` as the runtime cuts it."""
 
     frames: int = 8
     side: int = 224
-    view: Literal["whole", "face"] = "whole"
+    view: Literal["whole", "face", "live"] = "whole"
     kind: Literal["pictures"] = "pictures"
 
     def read(self, media: Media) -> NDArray[Any]:
-        """uint8 (frames, side, side, 3), RGB."""
+        """uint8 (frames, side, side, 3), RGB; `live`: (frames, 48, 48), grey."""
         images = read_pictures(media, self.frames)
         if self.view == "whole":
             return np.stack([_middle(image, self.side) for image in images])
-        return _faces(images, self.side, media)
+        if self.view == "live":
+            return _faces(images, crop_face, media)
+        return _faces(images, lambda image, box: _cut_out(image, box, self.side), media)
 
 
 Wanted = SoundWanted | PicturesWanted
@@ -168,7 +178,22 @@ def _detector() -> FaceDetector:
     return HaarCascade() if isinstance(found, HaarCascade) else found
 
 
-def _faces(images: NDArray[np.uint8], side: int, media: Media) -> NDArray[np.uint8]:
+def _cut_out(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.uint8]:
+    """A face with some margin, in colour; what lies outside the picture repeats its edge."""
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    square = max(1, round(MARGIN * max(w * width, h * height)))
+    left, top = round((x + w / 2) * width - square / 2), round((y + h / 2) * height - square / 2)
+    rows = np.clip(np.arange(top, top + square), 0, height - 1)
+    columns = np.clip(np.arange(left, left + square), 0, width - 1)
+    return _resized(image[rows][:, columns], side, side)
+
+
+def _faces(
+    images: NDArray[np.uint8],
+    cut_out: Callable[[NDArray[np.uint8], Box], NDArray[np.uint8]],
+    media: Media,
+) -> NDArray[np.uint8]:
     """The largest face of each picture; where none is found, the nearest one in time."""
     detector = _detector()
     crops: dict[int, NDArray[np.uint8]] = {}
@@ -178,14 +203,8 @@ def _faces(images: NDArray[np.uint8], side: int, media: Media) -> NDArray[np.uin
         small = _resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
         boxes = [box for box, _ in detector.detect(small)]
         if boxes:
-            x, y, w, h = max(boxes, key=lambda box: box[2] * box[3])
-            square = round(MARGIN * max(w * width, h * height))
-            left = round((x + w / 2) * width - square / 2)
-            top = round((y + h / 2) * height - square / 2)
-            rows = np.clip(np.arange(top, top + square), 0, height - 1)
-            columns = np.clip(np.arange(left, left + square), 0, width - 1)
-            crops[index] = _resized(image[rows][:, columns], side, side)
+            crops[index] = cut_out(image, max(boxes, key=lambda box: box[2] * box[3]))
     if not crops:
         raise InputError(f"{media.path} shows no face", remedy='set view = "whole" in [video]')
-    nearest: Callable[[int], int] = lambda i: min(crops, key=lambda j: abs(i - j))  # noqa: E731
-    return np.stack([crops[nearest(index)] for index in range(len(images))])
+    nearest = [min(crops, key=lambda found: abs(found - index)) for index in range(len(images))]
+    return np.stack([crops[index] for index in nearest])

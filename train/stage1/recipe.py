@@ -217,8 +217,7 @@ def _inputs(run: Run, modality: str) -> dict[str, Inputs]:
         for split in run.corpus.splits:
             wanted: Wanted = SoundWanted(audio.longest)
             if modality == "video":
-                side = _side(run)
-                wanted = PicturesWanted(video.frames, side, video.view)
+                wanted = PicturesWanted(video.frames, _side(run), video.view)
             bar = run.bar if run.accelerator.is_main_process else None
             media, workers = run.out / "media", run.settings.run.workers
             prepared = prepare(
@@ -228,7 +227,7 @@ def _inputs(run: Run, modality: str) -> dict[str, Inputs]:
             inputs[split] = (
                 SoundInputs(prepared.files, audio.model)
                 if modality == "audio"
-                else PictureInputs(prepared.files, video.model)
+                else PictureInputs(prepared.files, video.model, _side(run))
             )
     if run.accelerator.is_main_process:
         write_json(run.out / f"unreadable_{modality}.json", [vars(one) for one in unreadable])

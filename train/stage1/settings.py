@@ -69,8 +69,9 @@ class VideoSettings(Learning):
 
     model: str = "facebook/timesformer-base-finetuned-k400"
     frames: Annotated[int, Field(ge=1, le=64)] = 8
-    view: Literal["whole", "face"] = "whole"
-    """Whole pictures, or the largest face of each."""
+    view: Literal["whole", "face", "live"] = "whole"
+    """Whole pictures, the largest face of each, or `live`: that face as the live runtime gives it,
+    grey and 48 pixels wide, which a bundle needs."""
 
 
 class DistilSettings(_Strict):

@@ -110,13 +110,24 @@ def test_pictures(tmp_path: Path, checkpoints: Path) -> None:
     name = str(checkpoints / "timesformer")
     image = np.zeros((4, 32, 32, 3), np.uint8)
     image[..., 0] = 255
-    batch = PictureInputs(written(tmp_path, [image]), name).batch([0])["pictures"]
+    batch = PictureInputs(written(tmp_path, [image]), name, 32).batch([0])["pictures"]
     assert batch.shape == (1, 4, 3, 32, 32)
     wanted = torch.tensor([(1 - 0.45) / 0.225, -2.0, -2.0])
     torch.testing.assert_close(batch[0, 2, :, 5, 5], wanted)
-    usual = PictureInputs(written(tmp_path, [image]), str(checkpoints / "videomae"))
+    usual = PictureInputs(written(tmp_path, [image]), str(checkpoints / "videomae"), 32)
     red = usual.batch([0])["pictures"][0, 0, 0, 0, 0]
     assert float(red) == pytest.approx((1 - 0.485) / 0.229)
+
+
+def test_grey_faces(tmp_path: Path, checkpoints: Path) -> None:
+    """As the live runtime gives them; bilinear, so the middle of an edge is half of each side."""
+    name = str(checkpoints / "timesformer")
+    faces = np.zeros((4, 48, 48), np.uint8)
+    faces[:, :, 24:] = 200
+    batch = PictureInputs(written(tmp_path, [faces]), name, 96).batch([0])["pictures"]
+    assert batch.shape == (1, 4, 3, 96, 96)
+    level = (batch[0, 1, 2, 40] * 0.225 + 0.45) * 255
+    assert [round(float(v)) for v in level[[0, 46, 47, 48, 49, 95]]] == [0, 0, 50, 150, 200, 200]
 
 
 def picture_feature(name: Path, batch: Tensor) -> Tensor:

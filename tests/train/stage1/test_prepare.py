@@ -91,6 +91,8 @@ def test_faces(shared: Path, tmp_path: Path) -> None:
     crops = np.load(face)
     assert crops.shape == (4, 64, 64, 3)
     detector = best_detector()
+    grey = prepare([said(talking)], PicturesWanted(4, 64, "live"), tmp_path).files[0]
+    assert grey is not None and np.load(grey).shape == (4, 48, 48)
     (box, _), *others = detector.detect(np.kron(crops[1], np.ones((4, 4, 1), np.uint8)))
     assert others == [] and 0.45 < box[2] < 1.0
 
