@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
-pytest_plugins = ["event_script", "recorded", "tiny_bundle", "tiny_whisper"]
+pytest_plugins = [
+    "event_script",
+    "recorded",
+    "small_corpora",
+    "tiny_bundle",
+    "tiny_checkpoints",
+    "tiny_whisper",
+]
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -34,6 +34,7 @@ COMES_WITH = {
 ONLY_FOR = {
     "onnxscript": "torch.onnx.export imports it",
     "faster-whisper": "the speech detector reads the model in its wheel",
+    "tensorboard": "torch.utils.tensorboard imports it",
     "plotly": "the dashboard serves the JavaScript in its wheel",
 }
 """Requirements that the code needs and never imports by name."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from magtkd_rt.features.fit import fit_waveform
 from magtkd_rt.models.audio import MIN_SAMPLES, SAMPLE_RATE, AudioStudent
-from magtkd_rt.train.corpora import Clip, read_ravdess, read_sound
+from magtkd_rt.train.corpora.starter import Clip, read_ravdess, read_sound
 from magtkd_rt.train.loop import (
     Average,
     Run,

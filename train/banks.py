@@ -19,7 +19,7 @@ from magtkd_rt.models.text import TextStudent
 from magtkd_rt.models.video import VideoStudent
 from magtkd_rt.train import audio, text, video
 from magtkd_rt.train.asr_errors import RecogniserErrors
-from magtkd_rt.train.corpora import SPLITS, Clip, read_fer2013, read_meld, read_ravdess
+from magtkd_rt.train.corpora.starter import SPLITS, Clip, read_fer2013, read_meld, read_ravdess
 from magtkd_rt.train.fusion import Split, borrowed_alone
 from magtkd_rt.train.loop import bf16_is_faster, digest
 from magtkd_rt.train.metrics import weighted_f1

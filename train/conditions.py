@@ -20,7 +20,7 @@ from magtkd_rt.labels import LABELS, MODALITIES
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.train import metrics
 from magtkd_rt.train.asr_errors import RecogniserErrors
-from magtkd_rt.train.corpora import Clip, Dialogue, read_fer2013, read_meld, read_ravdess
+from magtkd_rt.train.corpora.starter import Clip, Dialogue, read_fer2013, read_meld, read_ravdess
 from magtkd_rt.train.fusion import Split, borrowed_alone
 from magtkd_rt.train.measure import (
     Logits,

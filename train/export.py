@@ -45,7 +45,7 @@ from magtkd_rt.models.speaker import FRONT_END, SpeakerEncoder
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.models.video import VideoStudent
 from magtkd_rt.train import fusion as fusions
-from magtkd_rt.train.corpora import read_meld
+from magtkd_rt.train.corpora.starter import read_meld
 from magtkd_rt.train.fusion import Split
 from magtkd_rt.train.graphs import (
     Exportable,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
-from magtkd_rt.train.corpora import Dialogue
+from magtkd_rt.train.corpora.starter import Dialogue
 from magtkd_rt.train.loop import Average, Run, digest, progress_bar, seed_everything
 from magtkd_rt.train.losses import logit_loss
 from magtkd_rt.train.metrics import adjust, softmax, weighted_f1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -15,15 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor, nn
+
+from magtkd_rt.train.files import replacing
+from magtkd_rt.train.progress import progress_bar as progress_bar
 
 
 def seed_everything(seed: int) -> None:
@@ -157,18 +151,5 @@ class Run:
 
 def save_atomically(state: Any, path: Path) -> None:
     """torch.save that never leaves half a file behind."""
-    draft = path.with_suffix(".tmp")
-    torch.save(state, draft)
-    os.replace(draft, path)
-
-
-def progress_bar() -> Progress:
-    """The bar all recipes show: what, how far, time gone and left, the last numbers."""
-    return Progress(
-        TextColumn("{task.description:<18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    with replacing(path) as file:
+        torch.save(state, file)

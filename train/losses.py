@@ -31,3 +31,15 @@ def feature_loss(student: Tensor, teacher: Tensor) -> Tensor:
     target = functional.softmax(teacher @ teacher.T, dim=1)
     student_log = functional.log_softmax(teacher @ functional.normalize(student, dim=1).T, dim=1)
     return functional.kl_div(student_log, target, reduction="batchmean")
+
+
+def relation_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL between the batch's similarities among the teacher's and among the student's rows.
+
+    As :func:`feature_loss`, for a student whose features have another size: (n, d) and (n, e). Its
+    utterances shall stand to each other as the teacher's do (relational distillation, Park 2019).
+    """
+    teacher, student = functional.normalize(teacher, dim=1), functional.normalize(student, dim=1)
+    target = functional.softmax(teacher @ teacher.T, dim=1)
+    student_log = functional.log_softmax(student @ student.T, dim=1)
+    return functional.kl_div(student_log, target, reduction="batchmean")

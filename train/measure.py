@@ -16,7 +16,7 @@ from magtkd_rt.core.jobs import Encoded, Turn
 from magtkd_rt.errors import EngineError
 from magtkd_rt.labels import MODALITIES
 from magtkd_rt.runtime.recogniser import Recogniser
-from magtkd_rt.train.corpora import Clip, Dialogue, read_sound
+from magtkd_rt.train.corpora.starter import Clip, Dialogue, read_sound
 from magtkd_rt.train.pairing import Bank, Paired
 
 Logits = NDArray[np.float32]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.train.corpora import Dialogue
+from magtkd_rt.train.corpora.starter import Dialogue
 from magtkd_rt.train.metrics import fit_temperature, softmax, weighted_f1
 
 Floats = NDArray[np.float32]

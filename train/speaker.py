@@ -16,7 +16,7 @@ from torch import Tensor
 from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.errors import DataError, ExtraMissing
 from magtkd_rt.models.speaker import SAMPLES, SpeakerEncoder
-from magtkd_rt.train.corpora import read_ravdess, read_sound
+from magtkd_rt.train.corpora.starter import read_ravdess, read_sound
 
 Floats = NDArray[np.float32]
 

@@ -39,7 +39,11 @@ NAME = "starter"
 
 
 def train_starter(
-    data: Path, out: Path, yamnet: Path | None = None, stages: Sequence[str] = STAGES
+    data: Path,
+    out: Path,
+    yamnet: Path | None = None,
+    stages: Sequence[str] = STAGES,
+    teacher: Path | None = None,
 ) -> None:
     """Train the starter bundle into `out / "starter"`.
 
@@ -48,6 +52,8 @@ def train_starter(
         out: checkpoints, encoded corpora, graphs, the bundle and its evaluation go here.
         yamnet: YAMNet's TFLite file; by default `models/yamnet.tflite` beside `data`.
         stages: which to run, of :data:`STAGES`.
+        teacher: folder of a `magtkd train text`, whose full-size encoder the text student learns
+            from as well.
 
     Raises:
         DataError: a corpus or YAMNet is missing.
@@ -70,7 +76,7 @@ def train_starter(
     if "audio" in stages:
         train_audio(data, out, yamnet)
     if "text" in stages:
-        train_text(data, out)
+        train_text(data, out, teacher_run=teacher)
     if "others" in stages:
         train_others(data, out)
     if "fusion" in stages or "export" in stages:

@@ -21,7 +21,7 @@ from magtkd_rt.features.prompt import PAD_ID, Prompt, PromptEncoder, build_token
 from magtkd_rt.labels import LABELS
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.train.asr_errors import RecogniserErrors
-from magtkd_rt.train.corpora import Dialogue, read_meld
+from magtkd_rt.train.corpora.starter import Dialogue, read_meld
 from magtkd_rt.train.loop import (
     Average,
     Run,
@@ -32,6 +32,7 @@ from magtkd_rt.train.loop import (
     seed_everything,
 )
 from magtkd_rt.train.metrics import adjust, weighted_f1
+from magtkd_rt.train.teacher import read_teacher
 
 MAX_TOKENS = 96
 PARTS = 2
@@ -171,9 +172,21 @@ def similar_lengths(lengths: NDArray[np.int64], batch: int, random: Random) -> l
 
 
 def train_text(
-    data: Path, out: Path, recipe: TextRecipe | None = None, left_out: LeftOut | None = None
+    data: Path,
+    out: Path,
+    recipe: TextRecipe | None = None,
+    left_out: LeftOut | None = None,
+    teacher_run: Path | None = None,
 ) -> TextStudent:
-    """Train the text student, or go on where an earlier run stopped; return the best by dev."""
+    """Train the text student, or go on where an earlier run stopped; return the best by dev.
+
+    Args:
+        data: folder of the corpora.
+        out: its checkpoints go there.
+        recipe: settings.
+        left_out: a part of the dialogues that it shall not learn from.
+        teacher_run: folder of a `magtkd train text` whose teacher it learns from as well.
+    """
     recipe = recipe or TextRecipe()
     everything, dev = read_meld(data, "train"), read_meld(data, "dev")
     dialogues = [d for i, d in enumerate(everything) if left_out is None or left_out.keeps(i)]
@@ -208,11 +221,14 @@ def train_text(
     )
     averaged = text_student(encoder.vocabulary_size)
     averaged.load_state_dict(model.state_dict())
-    run = (
-        Run(out / "text")
-        if left_out is None
-        else Run(out / f"text-without-{left_out.part}", digest(left_out.student))
-    )
+    teacher = None if teacher_run is None else read_teacher(teacher_run, labels)
+    if left_out is not None:
+        run = Run(out / f"text-without-{left_out.part}", digest(left_out.student))
+    else:
+        run = Run(
+            out / "text",
+            digest(*(part.numpy() for part in vars(teacher).values())) if teacher else "",
+        )
     run.resume(model, averaged, optimizer, schedule)
     average = Average(averaged, recipe.average)
     loss_of = nn.CrossEntropyLoss()
@@ -244,6 +260,8 @@ def train_text(
                 loss = loss_of(logits.float(), labels[rows])
                 if wanted is not None:
                     loss = loss + functional.mse_loss(feature.float(), wanted[rows]) / scale
+                if teacher is not None:
+                    loss = loss + teacher.loss(feature.float(), logits.float(), rows)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)

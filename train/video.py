@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from magtkd_rt.models.video import VideoStudent
-from magtkd_rt.train.corpora import read_fer2013
+from magtkd_rt.train.corpora.starter import read_fer2013
 from magtkd_rt.train.loop import (
     Average,
     Run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +15,14 @@ from magtkd_rt.cli.client_options import (
     find_token,
     trusting,
 )
-from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
+from magtkd_rt.cli.data import data_app
+from magtkd_rt.cli.evaluation import eval_app
 from magtkd_rt.cli.export import export
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
 from magtkd_rt.cli.serve import EXAMPLES as SERVE_EXAMPLES
 from magtkd_rt.cli.serve import serve as serve_command
+from magtkd_rt.cli.training import train_app
 
 _SETTINGS = {
     "add_completion": False,
@@ -56,7 +57,6 @@ app = typer.Typer(
   magtkd bench speakers --audio call.wav --rttm call.rttm
 """,
 )
-train_app = typer.Typer(**_SETTINGS, help="Train bundles.")  # type: ignore[arg-type]
 bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[arg-type]
 models_app = typer.Typer(**_SETTINGS, help="Fetch models for use without network.")  # type: ignore[arg-type]
 app.command("live")(live_command)
@@ -64,6 +64,7 @@ app.command(epilog="  magtkd export talk.jsonl --to html")(export)
 app.command("serve", epilog=SERVE_EXAMPLES)(serve_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")
+app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
@@ -208,37 +209,6 @@ def pull(
     from magtkd_rt.cli.models import pull_models
 
     pull_models(names)
-
-
-@train_app.callback()
-def train() -> None:
-    """Train bundles."""
-
-
-@train_app.command(epilog="  magtkd train starter --data ../shared/data --out build/starter")
-def starter(
-    data: Data,
-    out: Out,
-    yamnet: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="yamnet.tflite, from which the audio student starts."),
-    ] = None,
-    stages: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STAGE", help="Only this stage; may be given several times."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
-    ] = None,
-) -> None:
-    """Train the starter bundle; takes hours on a CPU, and goes on where it was interrupted."""
-    need_training()
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
-
-    from magtkd_rt.train.starter import STAGES, train_starter
-
-    train_starter(data, out, yamnet, stages or STAGES)
 
 
 @bundle_app.callback()

@@ -2,7 +2,9 @@
 
     [CLS] [S0] earlier words [S1] more [SEP] for [S0] the words, now [S0] feels [MASK] [SEP]
 
-The newest tokens win where it does not fit. Training and runtime share this file: no skew.
+The newest tokens win where it does not fit. With a tokenizer of RoBERTa's kind the marks are
+`<s>`, `</s>`, `<mask>` and `<s_0>`, and words begin with a space. Training and runtime share this
+file: no skew.
 """
 
 from __future__ import annotations
@@ -22,6 +24,30 @@ SPEAKER_TOKENS: Final[tuple[str, ...]] = tuple(f"[S{number}]" for number in rang
 
 PAD_ID: Final = 0
 """Id that fills a batch up: `[PAD]` of the BERT vocabulary."""
+
+ROBERTA_SPEAKER_TOKENS: Final[tuple[str, ...]] = tuple(f"<s_{number}>" for number in range(9))
+"""The same for a vocabulary of RoBERTa's kind."""
+
+
+class _Marks(NamedTuple):
+    """How a family of tokenizers names its special tokens."""
+
+    start: str
+    end: str
+    mask: str
+    pad: str
+    speakers: tuple[str, ...]
+    space: str
+    """What a word begins with that does not stand at the beginning of a text."""
+
+
+_BERT: Final = _Marks("[CLS]", "[SEP]", "[MASK]", "[PAD]", SPEAKER_TOKENS, "")
+_ROBERTA: Final = _Marks("<s>", "</s>", "<mask>", "<pad>", ROBERTA_SPEAKER_TOKENS, " ")
+
+
+def _marks(tokenizer: Tokenizer) -> _Marks:
+    return _ROBERTA if tokenizer.token_to_id("<mask>") is not None else _BERT
+
 
 _STRAIGHT: Final = str.maketrans(
     {  # escaped: these look alike on paper
@@ -57,14 +83,14 @@ def normalise_text(text: str) -> str:
 
 
 def build_tokenizer(path: str | Path) -> Tokenizer:
-    """Open a BERT `tokenizer.json` and add the speaker tokens after its last id, in order.
+    """Open a `tokenizer.json` (BERT's or RoBERTa's kind) and add the speaker tokens at its end.
 
     A file that was saved with them already keeps its ids.
     """
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    tokenizer.add_special_tokens(list(SPEAKER_TOKENS))
+    tokenizer.add_special_tokens(list(_marks(tokenizer).speakers))
     return tokenizer
 
 
@@ -78,6 +104,9 @@ class PromptEncoder:
         context_turns: how many earlier turns are looked at; None for as many as fit.
         words: the prompt's own words.
         cache: how many utterances' tokens are remembered.
+
+    Attributes:
+        pad_id: fills a batch up.
 
     Raises:
         ValueError: the tokenizer lacks a special token, or `max_tokens` leaves no room for words.
@@ -95,13 +124,14 @@ class PromptEncoder:
         self.context_turns = context_turns
         self._tokenizer = tokenizer
         tokenizer.encode_special_tokens = True
+        self._marks = _marks(tokenizer)
         self._tokens = lru_cache(maxsize=cache)(self._tokenise)
-        self._cls, self._sep, self._mask, pad = map(self._id, ("[CLS]", "[SEP]", "[MASK]", "[PAD]"))
-        if pad != PAD_ID:
-            raise ValueError(f"[PAD] must have id {PAD_ID}, the tokenizer gives it {pad}")
-        self._speakers = [self._id(token) for token in SPEAKER_TOKENS]
+        self._cls, self._sep, self._mask, self.pad_id = map(self._id, self._marks[:4])
+        if self._marks is _BERT and self.pad_id != PAD_ID:
+            raise ValueError(f"[PAD] must have id {PAD_ID}, the tokenizer gives it {self.pad_id}")
+        self._speakers = [self._id(token) for token in self._marks.speakers]
         self._before = self._tokenise(words.before)
-        self._between = self._tokenise(words.between)
+        self._between = self._tokenise(words.between, joined=True)
         self._after = self._tokenise(words.after)
         # [CLS] ... [SEP] before [Sk] text between [Sk] after [MASK] [SEP]
         fixed = 6 + len(self._before) + len(self._between) + len(self._after)
@@ -150,8 +180,10 @@ class PromptEncoder:
     def _speaker(self, turn: Turn) -> int:
         return self._speakers[min(turn.speaker, len(self._speakers) - 1)]
 
-    def _tokenise(self, text: str) -> tuple[int, ...]:
+    def _tokenise(self, text: str, *, joined: bool = False) -> tuple[int, ...]:
         text = normalise_text(text[-_LONGEST_TEXT:])
+        if text and not joined:
+            text = self._marks.space + text
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _id(self, token: str) -> int:

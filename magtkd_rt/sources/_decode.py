@@ -56,6 +56,11 @@ class StreamReader:
         duration = self._container.duration
         return None if duration is None or duration <= 0 else duration * NANOSECONDS // av.time_base
 
+    def seek(self, time_ns: int) -> None:
+        """Go to the last key frame before a time, so that `frames` begins there."""
+        if self.stream is not None and time_ns > 0:
+            self._container.seek(time_ns * av.time_base // NANOSECONDS, backward=True)
+
     def frames(self) -> Iterator[Any]:
         """Yield decoded frames in order of presentation; damage costs packets, not the file."""
         if self.stream is None:

@@ -50,12 +50,12 @@ def video_frames(
         slot = int(time_ns * fps // NANOSECONDS)
         if slot != last_slot:
             last_slot = slot
-            yield VideoFrame(time_ns, _rgb(frame))
+            yield VideoFrame(time_ns, rgb(frame))
     if went_back:
         note(f"time stamps of the picture go back {went_back} times; it was joined there")
 
 
-def _rgb(frame: Any) -> NDArray[np.uint8]:
+def rgb(frame: Any) -> NDArray[np.uint8]:
     """uint8 (height, width, 3), upright, its longest side at most MAX_SIDE."""
     scale = min(1.0, MAX_SIDE / max(frame.width, frame.height))
     width, height = (

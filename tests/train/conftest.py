@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from magtkd_rt.bundle.golden import GoldenCase, read_golden, write_golden
 from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
-from magtkd_rt.train.corpora import FER_SPLITS, Utterance
+from magtkd_rt.train.corpora.starter import FER_SPLITS, Utterance
 from magtkd_rt.train.fusion import Split
 from magtkd_rt.train.pairing import Bank, Exchange
 

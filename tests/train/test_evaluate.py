@@ -23,7 +23,7 @@ from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.runtime.recogniser import Features, Recogniser
 from magtkd_rt.train.card import render
 from magtkd_rt.train.conditions import Corpora, measure, spoil
-from magtkd_rt.train.corpora import read_fer2013, read_meld, read_ravdess, read_sound
+from magtkd_rt.train.corpora.starter import read_fer2013, read_meld, read_ravdess, read_sound
 from magtkd_rt.train.evaluate import evaluate, read_pairing
 from magtkd_rt.train.fusion import Split, labels_of
 from magtkd_rt.train.loop import progress_bar

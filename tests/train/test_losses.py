@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from magtkd_rt.train.losses import feature_loss, logit_loss
+from magtkd_rt.train.losses import feature_loss, logit_loss, relation_loss
 
 TAU = 2.0
 
@@ -74,7 +74,19 @@ def test_divergence_is_from_the_teacher() -> None:
     assert wanted != pytest.approx(other_way, rel=0.01)
 
 
-@pytest.mark.parametrize("loss", [logit_loss, feature_loss])
+def test_relations_among_rows() -> None:
+    # The teacher's rows are at right angles: P = softmax of ((1, 0), (0, 1)) = (a, b), (b, a).
+    # The student's, of another size, point the same way: Q is even, KL = a ln 2a + b ln 2b.
+    teacher = 3 * torch.eye(2, dtype=torch.float64)
+    student = torch.tensor([[1.0, 2.0, 2.0], [2.0, 4.0, 4.0]], dtype=torch.float64)
+    a, b = math.e / (math.e + 1), 1 / (math.e + 1)
+    wanted = a * math.log(2 * a) + b * math.log(2 * b)
+    assert float(relation_loss(student, teacher)) == pytest.approx(wanted)
+    turned = torch.tensor([[0.0, 5.0, 0.0], [0.1, 0.0, 0.0]], dtype=torch.float64)
+    assert float(relation_loss(turned, teacher)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", [logit_loss, feature_loss, relation_loss])
 def test_descent_brings_the_student_to_the_teacher(loss: object) -> None:
     random = torch.Generator().manual_seed(4)
     teacher = torch.randn(8, 7, generator=random)

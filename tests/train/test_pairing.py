@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from magtkd_rt.train.corpora import SPLITS, Dialogue, Utterance, read_fer2013, read_ravdess
+from magtkd_rt.train.corpora.starter import SPLITS, Dialogue, Utterance, read_fer2013, read_ravdess
 from magtkd_rt.train.fusion import FusionRecipe, Split, drop_modalities
 from magtkd_rt.train.pairing import FACES, Bank, Exchange, Paired, find_exchange, reliability
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from magtkd_rt.errors import DataError, ExtraMissing
 from magtkd_rt.models.speaker import SAMPLES, SpeakerEncoder
 from magtkd_rt.train import speaker
-from magtkd_rt.train.corpora import read_ravdess
+from magtkd_rt.train.corpora.starter import read_ravdess
 from magtkd_rt.train.graphs import Exportable, module_cases, run_onnx, store_half, to_onnx
 from magtkd_rt.train.speaker import (
     Floats,

@@ -13,7 +13,7 @@ from magtkd_rt.core.jobs import Turn
 from magtkd_rt.features.prompt import PromptEncoder, build_tokenizer
 from magtkd_rt.models.text import TextStudent
 from magtkd_rt.train.asr_errors import RecogniserErrors
-from magtkd_rt.train.corpora import Dialogue, Utterance
+from magtkd_rt.train.corpora.starter import Dialogue, Utterance
 from magtkd_rt.train.text import LeftOut, collate, prompts_of, similar_lengths
 
 DIALOGUE: Dialogue = [

@@ -25,7 +25,7 @@ from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.runtime.voices import VoiceListener
 from magtkd_rt.train.conditions import Corpora, PairingRecord
-from magtkd_rt.train.corpora import Clip, Dialogue, read_sound
+from magtkd_rt.train.corpora.starter import Clip, Dialogue, read_sound
 from magtkd_rt.train.diarization.reference import SpokenTurn
 from magtkd_rt.train.diarization.scoring import UNSURE, error_rate
 from magtkd_rt.train.evaluate import read_pairing

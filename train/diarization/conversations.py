@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, seconds
 from magtkd_rt.errors import DataError, InputError
 from magtkd_rt.sources import MemorySource
-from magtkd_rt.train.corpora import RAVDESS_ACTORS, Clip, read_ravdess, read_sound
+from magtkd_rt.train.corpora.starter import RAVDESS_ACTORS, Clip, read_ravdess, read_sound
 from magtkd_rt.train.diarization.reference import SpokenTurn
 
 SPEAKERS: Final = (2, 3, 4)

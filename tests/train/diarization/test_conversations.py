@@ -9,7 +9,7 @@ import pytest
 
 from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.errors import DataError, InputError
-from magtkd_rt.train.corpora import RAVDESS_ACTORS, Clip, read_sound
+from magtkd_rt.train.corpora.starter import RAVDESS_ACTORS, Clip, read_sound
 from magtkd_rt.train.diarization.conversations import (
     MOST_CLIPS,
     TURNS,

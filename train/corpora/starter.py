@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 
 from magtkd_rt.errors import DataError
 from magtkd_rt.labels import label_index
+from magtkd_rt.train.corpora.meld import read_split
+from magtkd_rt.train.corpora.types import SPLITS, Dialogue, Utterance
 
-SPLITS = ("train", "dev", "test")
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One line of a dialogue. `speaker` counts from 0 by first appearance in the dialogue."""
-
-    text: str
-    speaker: int
-    label: int
+__all__ = [
+    "FER_SPLITS",
+    "RAVDESS_ACTORS",
+    "SPLITS",
+    "Clip",
+    "Dialogue",
+    "Utterance",
+    "need",
+    "read_fer2013",
+    "read_meld",
+    "read_ravdess",
+    "read_sound",
+]
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,6 @@ class Clip:
     path: Path
     label: int
     actor: int
-
-
-Dialogue = list[Utterance]
 
 
 def need(path: Path, what: str) -> Path:
@@ -49,27 +51,7 @@ def need(path: Path, what: str) -> Path:
 
 def read_meld(data: Path, split: str) -> list[Dialogue]:
     """MELD's text of one split, dialogue by dialogue, in spoken order."""
-    path = need(data / "meld" / f"{split}_sent_emo.csv", "MELD")
-    rows: dict[int, list[tuple[int, str, str, int]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            line = (
-                int(row["Utterance_ID"]),
-                row["Speaker"],
-                row["Utterance"],
-                label_index(row["Emotion"]),
-            )
-            rows.setdefault(int(row["Dialogue_ID"]), []).append(line)
-    dialogues = []
-    for dialogue_id in sorted(rows):
-        seen: dict[str, int] = {}
-        dialogues.append(
-            [
-                Utterance(text.strip(), seen.setdefault(speaker, len(seen)), label)
-                for _, speaker, text, label in sorted(rows[dialogue_id])
-            ]
-        )
-    return dialogues
+    return read_split(need(data / "meld" / f"{split}_sent_emo.csv", "MELD"))
 
 
 RAVDESS_ACTORS = {"train": range(1, 19), "dev": range(19, 21), "test": range(21, 25)}

@@ -1,0 +1,1 @@
+"""Corpora of conversations, one reader a file; `recognise` tells which one a folder holds."""
