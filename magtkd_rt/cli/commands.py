@@ -11,6 +11,7 @@ import typer
 from magtkd_rt.cli.evaluation import Data, Out, eval_app, need_training
 from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
+from magtkd_rt.cli.stage2 import fuse, given, leaderboard
 
 _SETTINGS = {
     "add_completion": False,
@@ -49,6 +50,13 @@ app.add_typer(eval_app, name="eval")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+train_app.command(
+    "fuse", epilog="  magtkd train fuse --features meld.npz --out build/fusion --seeds 5"
+)(fuse)
+eval_app.command("given", epilog="  magtkd eval given --data ../shared/data --out report")(given)
+eval_app.command(
+    "leaderboard", epilog="  magtkd eval leaderboard report build/fusion --out leaderboard.html"
+)(leaderboard)
 
 
 @app.callback()
