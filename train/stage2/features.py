@@ -54,10 +54,11 @@ class FeatureSet:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """(classes,), how often each label occurs; one that does not counts as half an utterance."""
+        """(classes,), how often each label occurs; one that does not counts as half of one."""
         counts = np.bincount(self.labels, minlength=len(self.classes)).astype(np.float64)
         counts = np.maximum(counts, 0.5)
-        return counts / counts.sum()
+        shares: NDArray[np.float64] = counts / counts.sum()
+        return shares
 
     def rows(self) -> list[NDArray[np.int64]]:
         """The rows of each dialogue."""
@@ -87,7 +88,7 @@ class FeatureSet:
     @property
     def modalities(self) -> tuple[bool, ...]:
         """Which of text, audio and video occur at all."""
-        return tuple(bool(there) for there in self.present.any(axis=0))
+        return tuple(bool(column.any()) for column in self.present.T)
 
 
 def hold_out(given: FeatureSet, share: float, seed: int) -> tuple[FeatureSet, FeatureSet]:
@@ -176,7 +177,7 @@ def build(arrays: Arrays, classes: tuple[str, ...], where: str) -> FeatureSet:
     if count == 0:
         raise refuse("there are no utterances", "leave the split out, or give it some")
     if not np.issubdtype(labels.dtype, np.integer) or not (
-        0 <= labels.min() and labels.max() < len(classes)
+        labels.min() >= 0 and labels.max() < len(classes)
     ):
         raise refuse(f"labels are to be integers from 0 to {len(classes) - 1}", "see its `classes`")
     for name in ("dialogue", "order", "speaker"):

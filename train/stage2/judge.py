@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -13,7 +13,8 @@ from magtkd_rt.train import scoring
 from magtkd_rt.train.metrics import Probabilities
 
 Results = dict[str, Any]
-SCORES: Final = {
+Score = Callable[[scoring.Counts], float]
+SCORES: Final[dict[str, Score]] = {
     "weighted_f1": scoring.weighted_f1,
     "accuracy": scoring.accuracy,
     "uar": scoring.uar,
@@ -88,24 +89,10 @@ def describe(
             "sees_future": system.sees_future,
             "note": system.note,
         }
-    tests = []
-    for first, second in compared:
-        one, other = systems[first].labels, systems[second].labels
-        if len(one) != len(other):  # a system without seeds stands against each seed of the other
-            one, other = (side * (max(len(one), len(other)) // len(side)) for side in (one, other))
-        size = len(classes)
-        score = SCORES[metric]
-        difference = scoring.measured(score, labels, one, rounds, groups, other, size)
-        tests.append(
-            {
-                "first": first,
-                "second": second,
-                "value": difference.value,
-                "low": difference.low,
-                "high": difference.high,
-                "p": scoring.permutation_test(score, labels, one, other, rounds, groups, size),
-            }
-        )
+    tests = [
+        _compare(first, second, systems, SCORES[metric], labels, len(classes), groups, rounds)
+        for first, second in compared
+    ]
     return {
         "corpus": corpus,
         "metric": metric,
@@ -114,6 +101,31 @@ def describe(
         "majority": float(np.bincount(labels).max() / len(labels)),
         "systems": scored,
         "tests": tests,
+    }
+
+
+def _compare(
+    first: str,
+    second: str,
+    systems: Mapping[str, System],
+    score: Score,
+    labels: NDArray[np.int64],
+    size: int,
+    groups: NDArray[np.int64],
+    rounds: int,
+) -> Results:
+    one, other = systems[first].labels, systems[second].labels
+    if len(one) != len(other):  # a system without seeds stands against each seed of the other
+        most = max(len(one), len(other))
+        one, other = one * (most // len(one)), other * (most // len(other))
+    difference = scoring.measured(score, labels, one, rounds, groups, other, size)
+    return {
+        "first": first,
+        "second": second,
+        "value": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "p": scoring.permutation_test(score, labels, one, other, rounds, groups, size),
     }
 
 

@@ -32,7 +32,6 @@ RECIPE: Final = Stage2Recipe(
 def run_meld(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> Results:
     """Train all folds of all systems, then score what they say of the dialogues held out."""
     given = read_meld_embeddings(data)
-    words = given.only(TEXT)
     pairs = folds(given, FOLDS, seed=0)
     told: list[dict[str, System]] = []
     for number, (rest, held) in enumerate(pairs):

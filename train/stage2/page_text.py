@@ -57,15 +57,15 @@ corpus's labels read a line, a voice or a face.</li>
 <li>Values are <strong>means over seeds</strong>; <strong>sd</strong> is over seeds, of one system's
 runs. <strong>Intervals</strong> are 95 % percentile bootstraps ({{ results.rounds }} rounds) over
 what is drawn together (dialogues, or clips); they do not cover the choice of seeds.</li>
-<li><strong>Differences</strong> are taken on the same resampled utterances; <strong>p</strong> is of
-a permutation test that exchanges the two systems' answers for whole dialogues, in all seeds alike.
-Nothing is corrected for how many pairs are compared.</li>
+<li><strong>Differences</strong> are taken on the same resampled utterances; <strong>p</strong> is
+of a permutation test that exchanges the two systems' answers for whole dialogues, in all seeds
+alike. Nothing is corrected for how many pairs are compared.</li>
 <li><strong>Who sees the future</strong> says it: "causal" systems see an utterance and what came
 before; R = 1 and R = 2 look again when one or two later ones have come; "paper mode" sees the whole
 dialogue, which no live conversation can.</li>
 <li>Epochs, temperatures and the treatment of rare labels are chosen on dev only.</li>
-<li><strong>ECE</strong> is how far confidence and share of right answers lie apart, over 15 bins; on
-few rows it is never 0: "by chance" is what perfectly calibrated answers would show.</li>
+<li><strong>ECE</strong> is how far confidence and share of right answers lie apart, over 15 bins;
+on few rows it is never 0: "by chance" is what perfectly calibrated answers would show.</li>
 </ul>
 
 {% for corpus in corpora %}

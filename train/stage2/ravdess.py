@@ -1,4 +1,4 @@
-"""RAVDESS: action units of the face and statistics of the voice, fused; actors 21 to 24 are test."""
+"""RAVDESS: action units of the face and statistics of the voice; actors 21 to 24 are test."""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ def choose_imbalance(
     recipe: Stage2Recipe,
     bar: Progress | None = None,
 ) -> tuple[Stage2Recipe, dict[str, float]]:
-    """The way to treat rare labels that dev likes best, with one seed; and what dev said of each."""
-    scores = {}
+    """The way to treat rare labels that dev likes best, with one seed; and its W-F1 for each."""
+    scores: dict[str, float] = {}
     for imbalance in IMBALANCE:
         option = replace(recipe, imbalance=imbalance)
         seeded = train_seeds(train, dev, out / imbalance, option, 1, bar)

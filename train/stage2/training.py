@@ -56,11 +56,16 @@ class Stage2Recipe(FusionRecipe):
     """How much each modality is spoiled, in standard deviations of the features."""
     principal: bool = False
     """Project on principal components instead of learning to project."""
+    words_first: bool = False
+    """With principal components: a plain classifier learns from the words first, and stays."""
     spoil_dev: bool = True
     """Dev is of the encoders' training material as well, so it is spoiled alike."""
     imbalance: Imbalance = "adjusted"
     """`weighted` and `focal` change the loss; `adjusted` gives rare labels a head start that dev
     chooses."""
+    select: Literal["weighted_f1", "likelihood"] = "likelihood"
+    """What dev says of an epoch: W-F1, or how likely the labels are once a temperature is fitted,
+    which swings less on a small dev split."""
     views: int = 4
     """How many times dev is spoiled anew to judge an epoch."""
 
@@ -72,7 +77,7 @@ class Trained:
     Attributes:
         model: of the best epoch by dev.
         temperature: fitted on dev.
-        dev_score: of that epoch.
+        dev_score: W-F1 on dev of that epoch.
         epoch: its number, from 1.
     """
 
@@ -117,7 +122,9 @@ def criterion_of(recipe: Stage2Recipe, shares: NDArray[np.float64]) -> Criterion
 
 def new_stage2(sizes: Sequence[int], classes: int, recipe: Stage2Recipe) -> Stage2:
     """An untrained model for features of these sizes."""
-    adapter = Adapter(sizes, recipe.feature_size, recipe.input_dropout, recipe.noise, recipe.principal)
+    adapter = Adapter(
+        sizes, recipe.feature_size, recipe.input_dropout, recipe.noise, recipe.principal
+    )
     config = MagtConfig(
         feature_size=recipe.feature_size,
         size=recipe.size,
@@ -179,7 +186,7 @@ def train_stage2(
     seed_everything(recipe.seed)
     model = new_stage2(train.sizes, len(train.classes), recipe)
     model.adapter.fit(train)
-    if recipe.principal:
+    if recipe.words_first:
         learn_words(model, train)
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -199,9 +206,10 @@ def train_stage2(
     criterion = criterion_of(recipe, train.shares)
     spoiled = any(recipe.noise) and recipe.spoil_dev
     seeds = [1 + view for view in range(recipe.views)] if spoiled else [None]
-    task = (
-        bar.add_task(out.name, total=recipe.epochs, completed=run.epoch, note="") if bar else None
-    )
+    task = None
+    if bar:
+        what = f"{out.parent.name} {out.name}"
+        task = bar.add_task(what, total=recipe.epochs, completed=run.epoch, note="")
 
     while run.epoch < recipe.epochs:
         seed_everything(recipe.seed + 1000 * (run.epoch + 1))
@@ -219,12 +227,14 @@ def train_stage2(
             summed += float(loss.detach())
         averaged.load_state_dict(average.state)
         views = [predict(averaged.magt, averaged.adapted(dev, seed)) for seed in seeds]
-        head_start, score = _judge(views, dev, train, recipe)
+        head_start, score, f1 = _judge(views, dev, train, recipe)
         best = {name: value.clone() for name, value in averaged.state_dict().items()}
         best["magt.classify.0.bias"] += torch.from_numpy(head_start)
-        run.finish_epoch(score, best, model, averaged, optimizer, schedule, loss=summed / steps)
+        run.finish_epoch(
+            score, best, model, averaged, optimizer, schedule, loss=summed / steps, weighted_f1=f1
+        )
         if bar and task is not None:
-            note = f"loss {summed / steps:.3f}  dev W-F1 {score:.3f}"
+            note = f"loss {summed / steps:.3f}  dev W-F1 {f1:.3f}"
             bar.update(task, advance=1, note=note)
 
     model.load_state_dict(run.best())
@@ -235,7 +245,7 @@ def train_stage2(
     logits = np.concatenate([predict(model.magt, view) for view in dev_views])
     temperature = fit_temperature(np.tile(dev.labels, len(seeds)), logits)
     epoch = 1 + int(np.argmax([one["dev_score"] for one in run.history]))
-    return Trained(model, temperature, run.best_score, epoch)
+    return Trained(model, temperature, run.history[epoch - 1]["weighted_f1"], epoch)
 
 
 def _step_loss(
@@ -259,12 +269,18 @@ def _step_loss(
 
 def _judge(
     views: list[NDArray[np.float32]], dev: FeatureSet, train: FeatureSet, recipe: Stage2Recipe
-) -> tuple[NDArray[np.float32], float]:
-    """The head start of rare labels, and dev's W-F1 with it."""
+) -> tuple[NDArray[np.float32], float, float]:
+    """The head start of rare labels, the score that chooses the epoch, and dev's W-F1."""
+    head_start = np.zeros(len(dev.classes), dtype=np.float32)
     if recipe.imbalance == "adjusted":
-        return adjust(views, dev.labels, train.shares)
-    scores = [weighted_f1(dev.labels, view.argmax(1)) for view in views]
-    return np.zeros(len(dev.classes), dtype=np.float32), float(np.mean(scores))
+        head_start = adjust(views, dev.labels, train.shares)[0]
+    f1 = float(np.mean([weighted_f1(dev.labels, (v + head_start).argmax(1)) for v in views]))
+    if recipe.select == "weighted_f1":
+        return head_start, f1, f1
+    logits, labels = np.concatenate(views), np.tile(dev.labels, len(views))
+    probabilities = softmax(logits / fit_temperature(labels, logits))
+    likely = np.log(probabilities[np.arange(len(labels)), labels] + 1e-12)
+    return head_start, float(np.exp(likely.mean())), f1
 
 
 def _arrays(given: FeatureSet) -> list[NDArray[np.generic]]:
