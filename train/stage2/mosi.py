@@ -37,6 +37,8 @@ RECIPE: Final = Stage2Recipe(
     imbalance="none",
 )
 """Chosen by five-fold cross-validation over the training videos, spoiled."""
+CAUSAL_EPOCHS: Final = 20
+"""Fewer, since the second look makes two steps of each."""
 TEXT = (True, False, False)
 
 
@@ -59,8 +61,7 @@ def run_mosi(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
     words = train.only(TEXT)
     paper = fit("mosi-paper", train, mode="paper")
     paper_words = fit("mosi-paper-text", words, mode="paper")
-    causal = fit("mosi-causal", train)
-    causal_words = fit("mosi-causal-text", words)
+    causal = fit("mosi-causal", train, epochs=CAUSAL_EPOCHS)
     students = _students(train, test, noise, seeds, bar)
 
     systems = {
@@ -68,7 +69,6 @@ def run_mosi(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
         "logistic regression, three modalities": baselines.logistic(train, test),
         "text alone, paper mode": paper_words.answer(test.only(TEXT)),
         "three modalities, paper mode": paper.answer(test),
-        **causal_words.looks(test.only(TEXT), "text alone, causal"),
         **causal.looks(test, "three modalities, causal"),
         "three modalities, paper mode, seeds averaged": baselines.averaged(paper.answer(test)),
         "three modalities, causal, seeds averaged": baselines.averaged(causal.answer(test)),
@@ -79,7 +79,7 @@ def run_mosi(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
         ("three modalities, causal", "three modalities, paper mode"),
         ("three modalities, causal, R = 2", "three modalities, paper mode"),
         ("three modalities, causal, R = 2", "three modalities, causal"),
-        ("three modalities, causal", "text alone, causal"),
+        ("three modalities, causal", "logistic regression, text"),
     ]
     given = (test.labels, test.classes, test.dialogue)
     results = describe("MOSI, test videos", "accuracy", *given, systems, compared, rounds)
@@ -105,7 +105,6 @@ def run_mosi(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
             ("three modalities, paper mode", paper),
             ("text alone, paper mode", paper_words),
             ("three modalities, causal", causal),
-            ("text alone, causal", causal_words),
         )
     }
     results["goals"] = _goals(results)

@@ -17,9 +17,9 @@ from magtkd_rt.train.stage2.training import Stage2Recipe
 AUDIO, VIDEO = (False, True, False), (False, False, True)
 BOTH = (False, True, True)
 RECIPE: Final = Stage2Recipe(
-    epochs=30,
-    batch=64,
-    learning_rate=1e-3,
+    epochs=25,
+    batch=128,
+    learning_rate=2e-3,
     average=0.98,
     size=64,
     feature_size=64,

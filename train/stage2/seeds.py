@@ -37,7 +37,7 @@ class Seeded:
     def looks(self, given: FeatureSet, name: str) -> dict[str, System]:
         """At once, and, if it can, after each later utterance up to its right context."""
         systems = {name: self.answer(given)}
-        if self.recipe.mode == "streaming":
+        if self.recipe.mode == "streaming" and self.recipe.looked_again:
             for ahead in range(1, self.recipe.right + 1):
                 systems[f"{name}, R = {ahead}"] = self.answer(given, ahead=ahead)
         return systems

@@ -189,13 +189,15 @@ def train_stage2(
     if recipe.words_first:
         learn_words(model, train)
     optimizer = torch.optim.AdamW(
-        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     padded = Padded(train, model.magt.config.speakers - 1)
     dialogues = len(padded.counts)
     steps = -(-dialogues // recipe.batch)
+    total = recipe.epochs * steps
+    warm = min(max(0.1, 2 / total), 0.9)  # of two steps at least, which the schedule needs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
+        optimizer, recipe.learning_rate, total_steps=total, pct_start=warm
     )
     run = Run(out, digest(recipe, *_arrays(train), *_arrays(dev)))
     averaged = new_stage2(train.sizes, len(train.classes), recipe)
