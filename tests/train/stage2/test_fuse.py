@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from magtkd_rt.cli import main
 from magtkd_rt.errors import DataError, InputError
 from magtkd_rt.train.stage2.baselines import averaged, logistic
 from magtkd_rt.train.stage2.distil import StudentRecipe, train_student
@@ -19,7 +20,7 @@ from magtkd_rt.train.stage2.features import FeatureSet, hold_out, read_features
 from magtkd_rt.train.stage2.fuse import FuseSettings, fuse, load_model
 from magtkd_rt.train.stage2.judge import PAST, System, describe
 from magtkd_rt.train.stage2.page import read_results, write_leaderboard
-from magtkd_rt.train.stage2.seeds import combinations, plain
+from magtkd_rt.train.stage2.seeds import choose_imbalance, combinations, plain
 from magtkd_rt.train.stage2.training import Stage2Recipe, Trained
 
 TINY = Stage2Recipe(epochs=2, batch=8, size=8, feature_size=8, heads=2, average=0.5)
@@ -27,7 +28,7 @@ TINY = Stage2Recipe(epochs=2, batch=8, size=8, feature_size=8, heads=2, average=
 
 def test_a_feature_file_becomes_pages(feature_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    settings = FuseSettings("both", 2, "auto", None, alone=False, rounds=20)
+    settings = FuseSettings("both", 2, "adjusted", None, alone=False, rounds=20)
     results = fuse(feature_file, out, TINY, settings)
     (corpus,) = results["corpora"]
     assert list(corpus["systems"]) == [
@@ -56,16 +57,24 @@ def test_a_feature_file_becomes_pages(feature_file: Path, tmp_path: Path) -> Non
         load_model(folder)
 
 
-def test_the_command_ends_with_one_line_where_a_file_is_bad(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from magtkd_rt.cli import main; main()", "train", "fuse"]
-    done = subprocess.run(
-        [*command, "--features", str(tmp_path / "no.npz"), "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("magtkd: error: no feature file at")
-    assert done.stderr.count("\n") == 1
+def test_the_command_ends_with_one_line_where_a_file_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["magtkd", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 2
+        return capsys.readouterr().err
+
+    command = ("train", "fuse", "--features", str(tmp_path / "no.npz"))
+    out = ("--out", str(tmp_path / "out"))
+    assert re.fullmatch(r"magtkd: error: no feature file at .*\n", said(*command, *out))
+    assert "choose of streaming, paper, both" in said(*command, *out, "--mode", "live")
+    assert "no multiple of 8" in said(*command, *out, "--size", "12")
     assert not (tmp_path / "out").exists()
+    board = ("eval", "leaderboard", str(tmp_path), "--out", str(tmp_path / "page.html"))
+    assert "cannot read" in said(*board)
 
 
 def test_an_unknown_corpus_is_told(tmp_path: Path) -> None:
@@ -116,6 +125,13 @@ def test_differences_are_paired() -> None:
     assert (more["value"], more["low"], more["high"]) == (0.25, 0.25, 0.25)
     assert more["p"] == pytest.approx(2 / 2**8, abs=0.02)  # all eight exchanged, or none
     assert (same["value"], same["p"]) == (0.0, 1.0)
+
+
+def test_dev_chooses_how_rare_labels_are_treated(tiny: FeatureSet, tmp_path: Path) -> None:
+    train, dev = hold_out(tiny, 0.25, 0)
+    chosen, scores = choose_imbalance(train, dev, tmp_path, replace(TINY, mode="paper", epochs=1))
+    assert list(scores) == ["none", "weighted", "focal", "adjusted"]
+    assert scores[chosen.imbalance] == max(scores.values())
 
 
 def test_every_combination_of_what_there_is() -> None:

@@ -13,7 +13,6 @@ import torch
 from magtkd_rt.models.magt import MagtConfig, StreamingMagt
 from magtkd_rt.train.loop import Run
 from magtkd_rt.train.metrics import accuracy
-from magtkd_rt.train.stage2 import training
 from magtkd_rt.train.stage2.features import FeatureSet, hold_out
 from magtkd_rt.train.stage2.model import Adapter, Padded
 from magtkd_rt.train.stage2.reliability import accuracy_under, noise_for, noise_like
@@ -56,14 +55,14 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     whole = train_stage2(train, dev, tmp_path / "whole", recipe)
     finish = Run.finish_epoch
 
-    def cut_off(run: Run, *args: Any, **numbers: float) -> bool:
+    def cut_off(run: Run, *args: Any, **numbers: Any) -> bool:
         finish(run, *args, **numbers)
         if run.epoch == 2:
             raise KeyboardInterrupt
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "finish_epoch", cut_off)
+        patch.setattr(Run, "finish_epoch", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train_stage2(train, dev, tmp_path / "cut", recipe)
     resumed = train_stage2(train, dev, tmp_path / "cut", recipe)
