@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,8 @@ from magtkd_rt.train.pairing import Bank, Exchange, Paired, pair_dialogue, relia
 
 Magt = StreamingMagt | PaperMagt
 Mode = Literal["streaming", "paper"]
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""(n, classes) logits, (n,) labels -> loss"""
 IGNORED = -100
 HELD_BACK = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 """How much less later utterances may count in a second look than they did in training."""
@@ -124,9 +127,21 @@ def collate(dialogues: list[Paired], unknown: int) -> tuple[Tensor, Tensor, Tens
     for row, dialogue in enumerate(dialogues):
         count = len(dialogue.labels)
         features[row, :count] = torch.from_numpy(dialogue.features)
-        speaker[row, :count] = torch.from_numpy(np.minimum(dialogue.speaker, unknown - 1))
+        known = np.minimum(dialogue.speaker, unknown - 1)
+        speaker[row, :count] = torch.from_numpy(np.where(known < 0, unknown, known))
         labels[row, :count] = torch.from_numpy(dialogue.labels)
     return features, speaker, labels
+
+
+def presence(dialogues: list[Paired]) -> Tensor:
+    """What there is of each utterance, padded to the longest: (b, n, 3), 1 or 0."""
+    longest = max(len(d.labels) for d in dialogues)
+    present = torch.zeros(len(dialogues), longest, 3)
+    for row, dialogue in enumerate(dialogues):
+        count = len(dialogue.labels)
+        given = dialogue.present
+        present[row, :count] = 1.0 if given is None else torch.from_numpy(given).float()
+    return present
 
 
 def drop_modalities(there: Tensor, recipe: FusionRecipe) -> Tensor:
@@ -142,7 +157,13 @@ def drop_modalities(there: Tensor, recipe: FusionRecipe) -> Tensor:
     return present * there[..., None]
 
 
-def loss_of(logits: Tensor, labels: Tensor, counted: Tensor, recipe: FusionRecipe) -> Tensor:
+def loss_of(
+    logits: Tensor,
+    labels: Tensor,
+    counted: Tensor,
+    recipe: FusionRecipe,
+    criterion: Criterion | None = None,
+) -> Tensor:
     """The loss of all three heads.
 
     Args:
@@ -150,12 +171,18 @@ def loss_of(logits: Tensor, labels: Tensor, counted: Tensor, recipe: FusionRecip
         labels: (b, n).
         counted: (b, n), which utterances count.
         recipe: weights of the heads.
+        criterion: of the labels; cross-entropy if not given, smoothed for the main head.
     """
     text, audio, video = (one[counted] for one in logits)
     targets = labels[counted]
-    loss = functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
+    judge = criterion or functional.cross_entropy
+    loss = (
+        criterion(text, targets)
+        if criterion
+        else functional.cross_entropy(text, targets, label_smoothing=recipe.smoothing)
+    )
     for one, weight in ((audio, recipe.audio_head), (video, recipe.video_head)):
-        helped = functional.cross_entropy(one, targets)
+        helped = judge(one, targets)
         loss = loss + weight * (helped + logit_loss(one, text.detach()))
     return loss
 
@@ -165,6 +192,7 @@ def both_looks(
     inputs: tuple[Tensor, Tensor, Tensor],
     labels: Tensor,
     recipe: FusionRecipe,
+    criterion: Criterion | None = None,
 ) -> Tensor:
     """The loss of the causal pass, and of a second look with some right context drawn at random.
 
@@ -172,13 +200,13 @@ def both_looks(
     """
     causal, cached = model.whole(*inputs)
     there = labels != IGNORED
-    loss = loss_of(causal, labels, there, recipe)
+    loss = loss_of(causal, labels, there, recipe, criterion)
     ahead = int(torch.randint(1, model.config.right + 1, ()))
     followed = torch.zeros_like(there)
     followed[:, :-ahead] = there[:, ahead:]
     if recipe.looked_again and followed.any():
         again = model.look_again(*inputs, cached, ahead)
-        loss = loss + recipe.looked_again * loss_of(again, labels, followed, recipe)
+        loss = loss + recipe.looked_again * loss_of(again, labels, followed, recipe, criterion)
     return loss
 
 
@@ -197,17 +225,16 @@ def predict(
     model.eval()
     logits = []
     for start in range(0, len(dialogues), 32):
-        features, speaker, labels = collate(
-            dialogues[start : start + 32], model.config.speakers - 1
-        )
-        there = (labels != IGNORED).float()
-        present = there[..., None] * torch.tensor(keep, dtype=torch.float32)
+        chosen = dialogues[start : start + 32]
+        features, speaker, labels = collate(chosen, model.config.speakers - 1)
+        there = labels != IGNORED
+        present = presence(chosen) * torch.tensor(keep, dtype=torch.float32)
         if ahead and isinstance(model, StreamingMagt):
             cached = model.whole(features, present, speaker)[1]
             scored = model.look_again(features, present, speaker, cached, ahead)
         else:
             scored = model(features, present, speaker)
-        logits.append(scored[0][there > 0].numpy())
+        logits.append(scored[0][there].numpy())
     return np.concatenate(logits)
 
 

@@ -72,6 +72,7 @@ class Paired:
         features: (n, 3, d); speaker: (n,), -1 for an unknown one; labels: (n,).
         logits: (n, 3, classes), what each modality's own student says.
         voice: (n,), row of the borrowed voice in its bank.
+        present: (n, 3), what there is of each utterance; None is everything.
     """
 
     features: Floats
@@ -79,6 +80,7 @@ class Paired:
     speaker: NDArray[np.int64]
     labels: NDArray[np.int64]
     voice: NDArray[np.int64]
+    present: NDArray[np.bool_] | None = None
 
 
 def pair_dialogue(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from magtkd_rt.labels import LABELS
 from magtkd_rt.train.scoring import BINS
 
+METRICS: Final = {"weighted_f1": "W-F1", "accuracy": "accuracy", "uar": "UAR"}
 _BLUE, _GREY, _INK = "#2a6fb0", "#b8bec6", "#20262d"
 
 
@@ -31,8 +31,9 @@ def confusion(title: str, scores: dict[str, Any], path: Path) -> None:
             fontsize=8,
             color="white" if shares[row, column] > 0.55 else _INK,
         )
-    axes.set_xticks(range(len(LABELS)), LABELS, rotation=35, ha="right")
-    axes.set_yticks(range(len(LABELS)), LABELS)
+    labels = list(scores["per_class"])
+    axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("labelled")
     axes.set_title(title, fontsize=11)
@@ -65,11 +66,13 @@ def reliability(title: str, scores: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def conditions(rows: list[tuple[str, dict[str, Any]]], path: Path) -> None:
-    """W-F1 with its interval, one line per condition, the first on top."""
-    values = np.array([scores["weighted_f1"]["value"] for _, scores in rows])
-    low = np.array([scores["weighted_f1"]["low"] for _, scores in rows])
-    high = np.array([scores["weighted_f1"]["high"] for _, scores in rows])
+def conditions(
+    rows: list[tuple[str, dict[str, Any]]], path: Path, metric: str = "weighted_f1"
+) -> None:
+    """A score with its interval, one line per condition, the first on top."""
+    values = np.array([scores[metric]["value"] for _, scores in rows])
+    low = np.array([scores[metric]["low"] for _, scores in rows])
+    high = np.array([scores[metric]["high"] for _, scores in rows])
     figure = Figure(figsize=(8.2, 0.8 + 0.36 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.hlines(range(len(rows)), 100 * low, 100 * high, color=_GREY, linewidth=4)
@@ -86,7 +89,7 @@ def conditions(rows: list[tuple[str, dict[str, Any]]], path: Path) -> None:
         )
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.7)
-    axes.set_xlabel("W-F1, percent; the bar is the 95 % interval")
+    axes.set_xlabel(f"{METRICS[metric]}, percent; the bar is the 95 % interval")
     axes.grid(axis="x", color="#e6e9ed")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -76,9 +76,8 @@ class Scores:
     reliability: list[Bin]
 
 
-def confusion_of(labels: Labels, predicted: Labels) -> Counts:
-    """Count pairs of true and predicted label."""
-    size = len(LABELS)
+def confusion_of(labels: Labels, predicted: Labels, size: int = len(LABELS)) -> Counts:
+    """Count pairs of true and predicted label, of which there are `size`."""
     counts: Counts = np.bincount(labels * size + predicted, minlength=size * size)
     return counts.reshape(size, size)
 
@@ -114,14 +113,16 @@ def measured(
     rounds: int,
     groups: Groups,
     minus: Sequence[Labels] = (),
+    size: int = len(LABELS),
 ) -> Measured:
     """Mean of a score over the runs' predictions; with `minus`, less that of other predictions.
 
-    A difference is paired: both sides are scored on the same resampled rows.
+    A difference is paired: both sides are scored on the same resampled rows. `size` is how many
+    labels there are.
     """
 
     def mean(predictions: Sequence[Labels], rows: NDArray[np.int64]) -> float:
-        scores = [score(confusion_of(labels[rows], one[rows])) for one in predictions]
+        scores = [score(confusion_of(labels[rows], one[rows], size)) for one in predictions]
         return float(np.mean(scores)) if scores else 0.0
 
     everything = np.arange(len(labels))
@@ -145,26 +146,69 @@ def reliability(labels: Labels, probabilities: Probabilities) -> list[Bin]:
     ]
 
 
+def permutation_test(
+    score: Callable[[Counts], float],
+    labels: Labels,
+    runs: Sequence[Labels],
+    others: Sequence[Labels],
+    rounds: int,
+    groups: Groups = None,
+    size: int = len(LABELS),
+    seed: int = 0,
+) -> float:
+    """How likely a mean difference as large as that of two systems is, were they alike (two-sided).
+
+    Which system said what is exchanged at random, for whole groups at once and in all runs alike
+    (approximate randomisation, Noreen 1989). Both systems have as many runs.
+    """
+    random = np.random.default_rng(seed)
+    _, member = np.unique(np.arange(len(labels)) if groups is None else groups, return_inverse=True)
+
+    def difference(swap: NDArray[np.bool_]) -> float:
+        pairs = zip(runs, others, strict=True)
+        return float(
+            np.mean(
+                [
+                    score(confusion_of(labels, np.where(swap, b, a), size))
+                    - score(confusion_of(labels, np.where(swap, a, b), size))
+                    for a, b in pairs
+                ]
+            )
+        )
+
+    seen = abs(difference(np.zeros(len(labels), dtype=np.bool_)))
+    as_large = sum(
+        abs(difference((random.random(member.max() + 1) < 0.5)[member])) >= seen - 1e-12
+        for _ in range(rounds)
+    )
+    return (1 + as_large) / (1 + rounds)
+
+
 def score(
-    labels: Labels, runs: Sequence[Probabilities], rounds: int, groups: Groups = None
+    labels: Labels,
+    runs: Sequence[Probabilities],
+    rounds: int,
+    groups: Groups = None,
+    classes: Sequence[str] = LABELS,
 ) -> Scores:
     """Score one condition."""
+    size = len(classes)
     predicted = [run.argmax(axis=1) for run in runs]
-    counts = [confusion_of(labels, one) for one in predicted]
+    counts = [confusion_of(labels, one, size) for one in predicted]
     true = counts[0].sum(axis=1)
     recall = np.mean([np.diag(c) / np.maximum(true, 1) for c in counts], axis=0)
     precision = np.mean([np.diag(c) / np.maximum(c.sum(axis=0), 1) for c in counts], axis=0)
     f1 = np.mean([f1_per_class(c) for c in counts], axis=0)
     return Scores(
         count=len(labels),
-        weighted_f1=measured(weighted_f1, labels, predicted, rounds, groups),
-        accuracy=measured(accuracy, labels, predicted, rounds, groups),
-        uar=measured(uar, labels, predicted, rounds, groups),
+        weighted_f1=measured(weighted_f1, labels, predicted, rounds, groups, size=size),
+        accuracy=measured(accuracy, labels, predicted, rounds, groups, size=size),
+        uar=measured(uar, labels, predicted, rounds, groups, size=size),
         ece=float(np.mean([expected_calibration_error(labels, run, BINS) for run in runs])),
         ece_noise=calibration_noise(runs[0], BINS),
         per_class={
             label: ClassScore(float(p), float(r), float(f), int(n))
-            for label, p, r, f, n in zip(LABELS, precision, recall, f1, true, strict=True)
+            for label, p, r, f, n in zip(classes, precision, recall, f1, true, strict=True)
         },
         confusion=np.sum(counts, axis=0).tolist(),
         reliability=reliability(np.tile(labels, len(runs)), np.concatenate(runs)),

@@ -22,6 +22,7 @@ from magtkd_rt.cli.live import VersionFlag
 from magtkd_rt.cli.live import live as live_command
 from magtkd_rt.cli.serve import EXAMPLES as SERVE_EXAMPLES
 from magtkd_rt.cli.serve import serve as serve_command
+from magtkd_rt.cli.stage2 import fuse, given, leaderboard
 from magtkd_rt.cli.training import train_app
 
 _SETTINGS = {
@@ -68,6 +69,13 @@ app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+train_app.command(
+    "fuse", epilog="  magtkd train fuse --features meld.npz --out build/fusion --seeds 5"
+)(fuse)
+eval_app.command("given", epilog="  magtkd eval given --data ../shared/data --out report")(given)
+eval_app.command(
+    "leaderboard", epilog="  magtkd eval leaderboard report build/fusion --out leaderboard.html"
+)(leaderboard)
 
 
 @app.callback()

@@ -36,6 +36,8 @@ class MagtConfig:
             the last an unknown one.
         classes: how many labels.
         dropout: everywhere.
+        words_alone: what sees neither voice nor face gets what its words say by themselves; without
+            it, words alone are judged in the light of the conversation.
     """
 
     feature_size: int = 128
@@ -47,6 +49,7 @@ class MagtConfig:
     speakers: int = 10
     classes: int = 7
     dropout: float = 0.3
+    words_alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -189,14 +192,17 @@ class _Magt(nn.Module):
     ) -> Tensor:
         """Logits of the main head and of the two auxiliary ones, (3, b, n, classes).
 
-        The main head adds to what the words say by themselves, where there are words; it adds
-        nothing to utterances that see no voice and no face, not even an earlier one.
+        The main head adds to what the words say by themselves, where there are words; with
+        `words_alone` it adds nothing to utterances that see no voice and no face, not even an
+        earlier one.
         """
         main, audio, video = (
             head(self.dropout(x)) for head, x in zip(self.classify, refined, strict=True)
         )
         words = self.words(features[:, :, _TEXT])
         words = torch.where(present[:, :, _TEXT, None] > 0, words, torch.zeros_like(words))
+        if not self.config.words_alone:
+            return torch.stack([main + words, audio, video])
         sees = (hidden[_AUDIO].isfinite() | hidden[_VIDEO].isfinite()).any(dim=3).squeeze(1)
         return torch.stack([main * sees[..., None] + words, audio, video])
 
