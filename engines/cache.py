@@ -101,7 +101,10 @@ class Key:
 
 
 def root() -> Path:
-    """The folder of all builds: `magtkd/engines` in the user's cache."""
+    """The folder of all builds: `magtkd/engines` in the user's cache, or MAGTKD_ENGINE_CACHE."""
+    named = os.environ.get("MAGTKD_ENGINE_CACHE")
+    if named:
+        return Path(named)
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "magtkd" / "engines"
 
@@ -155,7 +158,7 @@ def building(key: Key) -> Iterator[Path]:
     except OSError as error:
         raise EngineError(
             f"{root()} cannot be written ({error.strerror})",
-            remedy="let XDG_CACHE_HOME name a folder that can",
+            remedy="let MAGTKD_ENGINE_CACHE name a folder that can",
         ) from error
     folder = Path(tempfile.mkdtemp(prefix=".building.", dir=root()))
     try:
@@ -188,7 +191,7 @@ def keep(key: Key, folder: Path, record: Record) -> Entry:
     except OSError as error:
         raise EngineError(
             f"what was built cannot be kept in {root()} ({error.strerror})",
-            remedy="make room there, or let XDG_CACHE_HOME name another folder",
+            remedy="make room there, or let MAGTKD_ENGINE_CACHE name another folder",
         ) from error
     return Entry(key.directory, whole)
 
