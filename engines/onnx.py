@@ -164,7 +164,9 @@ class Int8Backend:
     def __init__(self, threads: int) -> None:
         self._threads = threads
 
-    def build(self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path) -> None:
+    def build(
+        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+    ) -> None:
         """Write the graph in 8 bits.
 
         Raises:

@@ -21,6 +21,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from magtkd_rt.engines.folding import fold
+
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
@@ -63,7 +65,7 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
     """
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
-        _fold(graph, plain)
+        fold(graph, plain)
         model = onnx.load(plain)
         matrices = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         products = _products(model, matrices)
@@ -79,15 +81,6 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
         _round(equalised, out, kept)
     lighter = sum(matrices[p.weight].size for p in products if p.node not in kept)
     return Quantised(len(products), len(kept), lighter / total)
-
-
-def _fold(graph: Path, out: Path) -> None:
-    """Compute what is constant, such as weights that are stored in fewer bits."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(out)
-    onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
 def _products(model: onnx.ModelProto, matrices: Mapping[str, NDArray[Any]]) -> list[_Product]:
@@ -134,7 +127,9 @@ def _equalise(
     """Divide each activation's channels by their widths, and multiply the weights' rows by them."""
     widths: dict[str, Floats] = {}
     for source, activation in seen.items():
-        rows = np.max([np.abs(matrices[p.weight]).max(1) for p in products if p.source == source], 0)
+        rows = np.max(
+            [np.abs(matrices[p.weight]).max(1) for p in products if p.source == source], 0
+        )
         wide = np.maximum(np.abs(activation).max(0), 1e-5)
         width = wide**STRENGTH / np.maximum(rows, 1e-5) ** (1 - STRENGTH)
         widths[source] = (width / np.exp(np.log(width).mean())).astype(np.float32)

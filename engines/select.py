@@ -152,9 +152,7 @@ def _prove(
         check_golden(bundle, engine, None, [graph])
 
 
-def _open_onnx(
-    bundle: Bundle, threads: int, graphs: Collection[GraphName]
-) -> tuple[Engine, str]:
+def _open_onnx(bundle: Bundle, threads: int, graphs: Collection[GraphName]) -> tuple[Engine, str]:
     try:
         import onnxruntime
 
