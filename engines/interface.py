@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from magtkd_rt.bundle.manifest import GraphName
+from magtkd_rt.bundle.store import Bundle
+from magtkd_rt.engines.cache import EngineName
+
+Runner = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+"""Runs one graph; raises EngineError where it cannot. May be called from several threads."""
 
 
 class Engine(Protocol):
@@ -34,4 +40,34 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let the graphs go; a later `run` raises EngineError."""
+        ...
+
+
+class Backend(Protocol):
+    """Builds single graphs for one engine and device, and opens what was built."""
+
+    name: EngineName
+    precision: str
+    """What it computes in: a key of :data:`magtkd_rt.engines.parity.LIMITS`."""
+
+    def build(
+        self,
+        bundle: Bundle,
+        graph: GraphName,
+        cases: Sequence[Mapping[str, NDArray[Any]]],
+        folder: Path,
+    ) -> None:
+        """Build a graph into an empty folder; `cases` are inputs of the kind that it will get.
+
+        Raises:
+            EngineError: it cannot be built.
+        """
+        ...
+
+    def open(self, bundle: Bundle, graph: GraphName, folder: Path) -> Runner:
+        """Open what was built.
+
+        Raises:
+            EngineError: it cannot be opened.
+        """
         ...

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from magtkd_rt.errors import InputError
 
+EngineChoice = Literal["auto", "onnx", "eager", "inductor", "tensorrt"]
 AsrChoice = Literal["auto", "whisper", "pocketsphinx", "none"]
 
 
@@ -29,12 +30,14 @@ class ModelConfig:
         whisper_model: name or directory of Whisper's weights; empty for the default.
         bundle: name or directory of the bundle.
         threads: threads that each graph may compute on.
+        engine: what runs the graphs, of what was compiled; the fastest where it says auto.
     """
 
     asr: AsrChoice = "auto"
     whisper_model: str = ""
     bundle: str = "starter"
     threads: Annotated[int, Field(ge=1, le=64)] = 2
+    engine: EngineChoice = "auto"
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -15,6 +15,8 @@ from magtkd_rt.cli.client_options import (
     find_token,
     trusting,
 )
+from magtkd_rt.cli.compiling import EXAMPLES as COMPILE_EXAMPLES
+from magtkd_rt.cli.compiling import compile_bundle
 from magtkd_rt.cli.data import data_app
 from magtkd_rt.cli.evaluation import eval_app
 from magtkd_rt.cli.export import export
@@ -53,6 +55,8 @@ app = typer.Typer(
 
   magtkd bundle show starter
 
+  magtkd compile starter
+
   magtkd bench run --input talk.mp4
 
   magtkd bench speakers --audio call.wav --rttm call.rttm
@@ -62,6 +66,7 @@ bundle_app = typer.Typer(**_SETTINGS, help="Look at bundles.")  # type: ignore[a
 models_app = typer.Typer(**_SETTINGS, help="Fetch models for use without network.")  # type: ignore[arg-type]
 app.command("live")(live_command)
 app.command(epilog="  magtkd export talk.jsonl --to html")(export)
+app.command("compile", epilog=COMPILE_EXAMPLES)(compile_bundle)
 app.command("serve", epilog=SERVE_EXAMPLES)(serve_command)
 app.add_typer(train_app, name="train")
 app.add_typer(eval_app, name="eval")

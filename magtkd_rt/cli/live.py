@@ -11,6 +11,7 @@ import typer
 from magtkd_rt.cli.model_options import (
     AsrOption,
     BundleOption,
+    EngineOption,
     ThreadsOption,
     WhisperModelOption,
 )
@@ -118,6 +119,7 @@ def live(
     whisper_model: WhisperModelOption = None,
     bundle: BundleOption = None,
     threads: ThreadsOption = None,
+    engine: EngineOption = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -184,6 +186,7 @@ def live(
         "whisper_model": whisper_model,
         "bundle": bundle,
         "threads": threads,
+        "engine": engine,
         "record": record,
         "jsonl": jsonl,
         "view": view,

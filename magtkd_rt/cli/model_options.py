@@ -20,6 +20,14 @@ BundleOption = Annotated[
     str | None,
     typer.Option(metavar="NAME|DIR", help="The trained models.", show_default="starter"),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|onnx|eager|inductor|tensorrt",
+        help="What runs the models, of what `magtkd compile` built; onnx needs nothing built.",
+        show_default="auto: the fastest",
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(help="Threads that a model may compute on.", show_default="2"),

@@ -10,6 +10,7 @@ import typer
 from magtkd_rt.cli.model_options import (
     AsrOption,
     BundleOption,
+    EngineOption,
     ThreadsOption,
     WhisperModelOption,
 )
@@ -49,6 +50,7 @@ def serve(
     whisper_model: WhisperModelOption = None,
     bundle: BundleOption = None,
     threads: ThreadsOption = None,
+    engine: EngineOption = None,
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -134,6 +136,7 @@ def serve(
         "whisper_model": whisper_model,
         "bundle": bundle,
         "threads": threads,
+        "engine": engine,
         "jsonl": jsonl,
         "fps": fps,
         "max_senders": max_senders,

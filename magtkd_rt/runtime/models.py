@@ -73,7 +73,7 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
         asr = pool.submit(_transcriber, config, transcriber)
         try:
             bundle = Bundle.load(config.bundle)
-            selected = select_engine(bundle, threads=config.threads)
+            selected = select_engine(bundle, config.engine, threads=config.threads)
         except MagtkdError:
             if asr.exception() is None and (opened := asr.result()[0]) not in (None, transcriber):
                 opened.close()

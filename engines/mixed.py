@@ -1,0 +1,97 @@
+"""Each graph on the engine that is best for it; where one fails, the default engine goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magtkd_rt.bundle.manifest import GraphName
+from magtkd_rt.engines.batching import ROW_WISE
+from magtkd_rt.engines.interface import Engine, Runner
+from magtkd_rt.errors import EngineError
+
+Arrays = Mapping[str, NDArray[Any]]
+_log = logging.getLogger(__name__)
+
+
+class MixedEngine:
+    """An engine some of whose graphs run elsewhere.
+
+    Args:
+        base: runs the other graphs, and every graph that fails elsewhere.
+        elsewhere: graph -> what runs it, loaded already.
+        name: of the whole, for `session.started`.
+    """
+
+    def __init__(self, base: Engine, elsewhere: Mapping[GraphName, Runner], name: str) -> None:
+        self.name = name
+        self.troubles: list[str] = []
+        """What failed on the way, one line a graph."""
+        self._base = base
+        self._elsewhere = dict(elsewhere)
+        self._lock = Lock()
+
+    @property
+    def elsewhere(self) -> frozenset[GraphName]:
+        """The graphs that do not run on the default engine."""
+        return frozenset(self._elsewhere)
+
+    def warm_up(self) -> None:
+        """Everything was loaded by who made this."""
+
+    def run(self, graph: GraphName, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run one graph.
+
+        A run that fails elsewhere is tried with half the rows, where rows stand alone, such as for
+        lack of memory; then, for good, on the default engine.
+
+        Raises:
+            EngineError: the default engine cannot run it either.
+        """
+        runner = self._elsewhere.get(graph)
+        if runner is None:
+            return self._base.run(graph, inputs)
+        try:
+            return _run_in_parts(runner, inputs, graph in ROW_WISE)
+        except EngineError as error:
+            outputs = self._base.run(graph, inputs)  # wrong inputs fail here too
+            self._give_up(graph, error)
+            return outputs
+
+    def give_up(self, graph: GraphName) -> None:
+        """Let the default engine run this graph from now on."""
+        self._elsewhere.pop(graph, None)
+
+    def close(self) -> None:
+        """Let the graphs go; a later `run` raises EngineError."""
+        self._elsewhere.clear()
+        self._base.close()
+
+    def _give_up(self, graph: GraphName, error: EngineError) -> None:
+        with self._lock:
+            if graph not in self._elsewhere:
+                return
+            self.give_up(graph)
+            self.troubles.append(
+                f"the graph {graph!r} failed and runs on {self._base.name} now: {error.problem}"
+            )
+        _log.warning(self.troubles[-1])
+
+
+def _run_in_parts(runner: Runner, inputs: Arrays, row_wise: bool) -> dict[str, NDArray[Any]]:
+    try:
+        return runner(inputs)
+    except EngineError:
+        rows = min(len(array) for array in inputs.values())
+        if not row_wise or rows < 2:
+            raise
+    parts = [
+        _run_in_parts(runner, {name: array[part] for name, array in inputs.items()}, row_wise)
+        for part in (slice(None, rows // 2), slice(rows // 2, None))
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,189 @@
+"""An ONNX graph whose matrix products run in 8 bits, for `magtkd compile`; needs the package onnx.
+
+Weights get one scale a column, activations one scale a run (onnxruntime's dynamic quantisation).
+Two things keep the decisions: channels that are wide are made narrower before they are rounded and
+their weights wider in turn (SmoothQuant, Xiao et al. 2023), and the products that would lose most
+keep their 32 bits.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from magtkd_rt.engines.folding import fold
+
+Arrays = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float32]
+
+STRENGTH: Final = 0.7
+"""How much of a channel's width goes over into the weights, 0 to 1; 0.5 and 0.85 were worse."""
+KEPT: Final = 1 / 9
+"""Share of the products that keep 32 bits: those that would lose most."""
+SMALLEST: Final = 16_384
+"""Entries of a matrix from which on 8 bits are worth the trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """What became of a graph: `weights` is the share of its weights that are in 8 bits now."""
+
+    products: int
+    kept: int
+    weights: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """One product of an activation with a matrix of the graph."""
+
+    node: str
+    source: str
+    weight: str
+
+
+def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
+    """Write a graph's like in 8 bits.
+
+    Args:
+        graph: the ONNX file.
+        cases: inputs by which the widths of its activations are measured.
+        out: the file to write.
+
+    Returns:
+        what was done; with 0 products nothing was written.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        fold(graph, plain)
+        model = onnx.load(plain)
+        matrices = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+        products = _products(model, matrices)
+        total = sum(matrix.size for matrix in matrices.values() if matrix.dtype == np.float32)
+        if not products:
+            return Quantised(0, 0, 0.0)
+        seen = _activations(model, products, cases)
+        widths = _equalise(model, products, matrices, seen)
+        losses = {p.node: _loss(seen[p.source] / widths[p.source], p, matrices) for p in products}
+        kept = sorted(losses, key=lambda node: -losses[node])[: int(len(products) * KEPT)]
+        equalised = Path(folder) / "equalised.onnx"
+        onnx.save(model, equalised)
+        _round(equalised, out, kept)
+    lighter = sum(matrices[p.weight].size for p in products if p.node not in kept)
+    return Quantised(len(products), len(kept), lighter / total)
+
+
+def _products(model: onnx.ModelProto, matrices: Mapping[str, NDArray[Any]]) -> list[_Product]:
+    found = []
+    for number, node in enumerate(model.graph.node):
+        weight = matrices.get(node.input[1]) if node.op_type == "MatMul" else None
+        if weight is not None and weight.ndim == 2 and weight.size >= SMALLEST:
+            node.name = node.name or f"product_{number}"
+            found.append(_Product(node.name, node.input[0], node.input[1]))
+    return found
+
+
+def _activations(
+    model: onnx.ModelProto, products: Sequence[_Product], cases: Sequence[Arrays]
+) -> dict[str, Floats]:
+    """What the products multiply, over all cases: name -> (rows, channels)."""
+    names = sorted({product.source for product in products})
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    told = {output.name for output in watched.graph.output}
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in names
+        if name not in told
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    rows: dict[str, list[Floats]] = {name: [] for name in names}
+    for case in cases:
+        for name, array in zip(names, session.run(names, dict(case)), strict=True):
+            rows[name].append(array.reshape(-1, array.shape[-1]))
+    return {name: np.concatenate(arrays) for name, arrays in rows.items()}
+
+
+def _equalise(
+    model: onnx.ModelProto,
+    products: Sequence[_Product],
+    matrices: dict[str, NDArray[Any]],
+    seen: Mapping[str, Floats],
+) -> dict[str, Floats]:
+    """Divide each activation's channels by their widths, and multiply the weights' rows by them."""
+    widths: dict[str, Floats] = {}
+    for source, activation in seen.items():
+        rows = np.max(
+            [np.abs(matrices[p.weight]).max(1) for p in products if p.source == source], 0
+        )
+        wide = np.maximum(np.abs(activation).max(0), 1e-5)
+        width = wide**STRENGTH / np.maximum(rows, 1e-5) ** (1 - STRENGTH)
+        widths[source] = (width / np.exp(np.log(width).mean())).astype(np.float32)
+    for product in products:
+        # Several products may share a matrix only with the same activation; else it has a copy.
+        matrices[product.weight] = matrices[product.weight] * widths[product.source][:, None]
+    nodes, made = [], set()
+    by_name = {product.node: product for product in products}
+    for node in model.graph.node:
+        found = by_name.get(node.name)
+        if found is not None:
+            if found.source not in made:
+                made.add(found.source)
+                factor = numpy_helper.from_array(1 / widths[found.source], f"{found.source}_narrow")
+                model.graph.initializer.append(factor)
+                even = f"{found.source}_even"
+                nodes.append(helper.make_node("Mul", [found.source, factor.name], [even], even))
+            node.input[0] = f"{found.source}_even"
+        nodes.append(node)
+    for weight in model.graph.initializer:
+        if any(product.weight == weight.name for product in products):
+            weight.CopyFrom(numpy_helper.from_array(matrices[weight.name], weight.name))
+    ordered = list(nodes)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+    return widths
+
+
+def _loss(activation: Floats, product: _Product, matrices: Mapping[str, NDArray[Any]]) -> float:
+    """By how much a product in 8 bits is off, relative to what it should give."""
+    weight = matrices[product.weight]
+    exact = activation @ weight
+    low, high = min(float(activation.min()), 0.0), max(float(activation.max()), 0.0)
+    step = max((high - low) / 255, 1e-12)
+    steps = np.maximum(np.abs(weight).max(0) / 127, 1e-12)
+    rounded = np.round(activation / step) * step @ (np.round(weight / steps) * steps)
+    return float(np.sqrt(((rounded - exact) ** 2).mean() / max((exact**2).mean(), 1e-12)))
+
+
+def _round(model: Path, out: Path, kept: Sequence[str]) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it advises on the root logger what was done already
+    try:
+        quantize_dynamic(
+            model,
+            out,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(kept),
+            extra_options={"MatMulConstBOnly": True},
+        )
+    finally:
+        root.setLevel(level)

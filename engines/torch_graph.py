@@ -1,0 +1,212 @@
+"""A bundle's ONNX graph as a torch module: one source of weights for every engine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from magtkd_rt.engines.folding import fold
+from magtkd_rt.engines.torch_operators import OPERATORS
+from magtkd_rt.errors import EngineError
+
+_PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv", "Attention"})
+"""Operators that run in half precision where that is asked for; what sums or divides does not."""
+_LONGEST_SIZES: Final = 64
+"""Whole numbers of so many entries at most may say shapes and places."""
+_LSTM_GATES: Final = (0, 2, 3, 1)
+"""ONNX: input, output, forget, cell; torch: input, forget, cell, output."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """One operator: what it takes (empty for nothing), what it gives, whether it may run in half."""
+
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+    half: bool = False
+
+
+class TorchGraph(nn.Module):
+    """Runs an ONNX graph operator by operator.
+
+    Takes the graph's inputs in the order of `inputs`, and gives a tuple of its `outputs`.
+
+    Args:
+        file: the graph.
+        half: float16 or bfloat16, in which products are to run. Those that a logarithm depends on,
+            a front end's, keep 32 bits; so do LSTMs, norms and softmax.
+
+    Raises:
+        EngineError: it holds an operator without an equivalent here.
+    """
+
+    def __init__(self, file: Path, half: torch.dtype | None = None) -> None:
+        super().__init__()
+        with tempfile.TemporaryDirectory() as folder:
+            fold(file, Path(folder) / "folded.onnx")
+            model = onnx.load(Path(folder) / "folded.onnx")
+        self.inputs = [given.name for given in model.graph.input]
+        self.outputs = [given.name for given in model.graph.output]
+        self.varies = {
+            given.name: [
+                axis
+                for axis, size in enumerate(given.type.tensor_type.shape.dim)
+                if size.dim_param
+            ]
+            for given in model.graph.input
+        }
+        """Per input the axes whose length is not fixed."""
+        self.half = half
+        self._nodes, arrays = _read(model)
+        missing = sorted({node.operator for node in self._nodes} - OPERATORS.keys())
+        if missing:
+            raise EngineError(
+                f"{file.name} uses {', '.join(missing)}, which has no equivalent in torch here",
+                remedy="that graph runs on the default engine",
+            )
+        self._nodes = _fuse_attention(self._nodes, self.outputs)
+        if half is not None:
+            _mark_half(self._nodes)
+        self._sizes: dict[str, Any] = {}
+        self._places: dict[str, str] = {}
+        self._hold(arrays)
+
+    def _hold(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+        users: dict[str, list[_Node]] = {}
+        for node in self._nodes:
+            for name in node.inputs:
+                users.setdefault(name, []).append(node)
+        for number, (name, array) in enumerate(arrays.items()):
+            if name not in users:
+                continue
+            if array.dtype == np.int64 and array.ndim < 2 and array.size <= _LONGEST_SIZES:
+                self._sizes[name] = array.tolist()
+                continue
+            if any(node.operator == "LSTM" for node in users[name]):
+                parts = np.split(array, array.shape[1] // _lstm_size(users[name][0]), axis=1)
+                order = [*_LSTM_GATES, *(4 + gate for gate in _LSTM_GATES)][: len(parts)]
+                array = np.concatenate([parts[gate] for gate in order], axis=1)
+            tensor = torch.from_numpy(np.array(array))
+            if self.half is not None and all(node.half for node in users[name]):
+                tensor = tensor.to(self.half) if tensor.is_floating_point() else tensor
+            self._places[name] = f"weight_{number}"
+            self.register_buffer(f"weight_{number}", tensor)
+
+    @torch.no_grad()
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run it."""
+        held = {name: getattr(self, place) for name, place in self._places.items()}
+        device = inputs[0].device
+        given_now = dict(zip(self.inputs, inputs, strict=True))
+        values: dict[str, Any] = {**self._sizes, **held, **given_now}
+        for node in self._nodes:
+            given = [values[name] if name else None for name in node.inputs]
+            if node.half:
+                given = [_to(x, self.half) for x in given]
+            elif node.operator in _PRODUCTS or node.operator == "LSTM":
+                given = [_to(x, torch.float32) for x in given]
+            with device:  # of what is made anew, such as places
+                got = OPERATORS[node.operator](node.attributes, *given)
+            several = got if isinstance(got, tuple) else (got,)
+            values.update(zip(node.outputs, several, strict=False))
+        outputs = tuple(values[name] for name in self.outputs)
+        return tuple(_to(output, torch.float32).contiguous() for output in outputs)
+
+
+def _to(value: Any, dtype: torch.dtype | None) -> Any:
+    floats = isinstance(value, Tensor) and value.is_floating_point()
+    return value.to(dtype) if floats else value
+
+
+def _lstm_size(node: _Node) -> int:
+    size: int = node.attributes["hidden_size"]
+    return size
+
+
+def _read(model: onnx.ModelProto) -> tuple[list[_Node], dict[str, np.ndarray[Any, Any]]]:
+    """Operators and constants."""
+    arrays = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        for name, value in attributes.items():
+            if isinstance(value, bytes):
+                attributes[name] = value.decode()
+            elif not isinstance(value, (int, float, str, onnx.TensorProto)):
+                attributes[name] = list(value)
+        if node.op_type == "Constant":
+            value = next(iter(attributes.values()))
+            array = numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+            arrays[node.output[0]] = np.asarray(array)
+        else:
+            nodes.append(_Node(node.op_type, list(node.input), list(node.output), attributes))
+    return nodes, arrays
+
+
+def _mark_half(nodes: Sequence[_Node]) -> None:
+    """Say which products may run in half precision: none that a logarithm depends on."""
+    exact: set[str] = set()
+    for node in reversed(nodes):
+        if node.operator == "Log" or exact & set(node.outputs):
+            exact |= set(node.inputs)
+        node.half = node.operator in _PRODUCTS and not exact & set(node.outputs)
+
+
+def _fuse_attention(nodes: list[_Node], outputs: Sequence[str]) -> list[_Node]:
+    """Put softmax(q k + mask) v, with or without a guard against NaN, into one operator."""
+    made = {name: node for node in nodes for name in node.outputs}
+    uses = Counter(name for node in nodes for name in node.inputs) + Counter(outputs)
+    gone: set[int] = set()
+    fused: dict[int, _Node] = {}
+    for last in nodes:
+        if last.operator != "MatMul":
+            continue
+        found = _attention_before(last, made, uses)
+        if found is not None:
+            parts, inputs = found
+            gone |= {id(part) for part in parts}
+            fused[id(last)] = _Node("Attention", inputs, last.outputs, {})
+    return [fused.get(id(node), node) for node in nodes if id(node) not in gone]
+
+
+def _attention_before(
+    last: _Node, made: dict[str, _Node], uses: Counter[str]
+) -> tuple[list[_Node], list[str]] | None:
+    """The operators that go into one, and its inputs: q, k transposed, v, mask."""
+    parts: list[_Node] = []
+    node = made.get(last.inputs[0])
+    softmax_uses = 1
+    if node is not None and node.operator == "Where" and uses[node.outputs[0]] == 1:
+        guard, softmax = made.get(node.inputs[0]), made.get(node.inputs[2])
+        if guard is None or guard.operator != "IsNaN" or softmax is None:
+            return None
+        if guard.inputs[0] != softmax.outputs[0] or uses[guard.outputs[0]] != 1:
+            return None
+        parts += [node, guard]
+        node, softmax_uses = softmax, 2
+    if node is None or node.operator != "Softmax" or uses[node.outputs[0]] != softmax_uses:
+        return None
+    if softmax_uses == 1 or node.attributes.get("axis", -1) not in (-1, 3):
+        return None  # a row that sees nothing would be NaN, and stay so
+    parts.append(node)
+    scores, mask = made.get(node.inputs[0]), []
+    if scores is not None and scores.operator == "Add" and uses[scores.outputs[0]] == 1:
+        parts.append(scores)
+        mask = [scores.inputs[1]]
+        scores = made.get(scores.inputs[0])
+    if scores is None or scores.operator != "MatMul" or uses[scores.outputs[0]] != 1:
+        return None
+    parts.append(scores)
+    return parts, [*scores.inputs, last.inputs[1], *mask]
