@@ -82,6 +82,8 @@ class IngestSource:
         self._patience_ns = round(patience * NANOSECONDS)
         self._now_ns = now_ns
         self._incoming = incoming or Incoming()
+        self.ended = False
+        """Whether the sender has said that there is no more."""
         self._closed = False
         self._last_slot: int | None = None
         self._pixels = PIXELS_PER_SECOND  # that may still be decoded in this second
@@ -109,6 +111,8 @@ class IngestSource:
         begin_ns = begin_us * 1000
         run = self.timeline.take_sound(begin_ns, len(samples) * NANOSECONDS // rate, now_ns)
         item = SentSound(begin_ns - self._zero_ns, samples, rate, run, now_ns)
+        if self.ended:
+            return
         if not self._incoming.put(item):
             self._dropped["sender_samples"] += len(samples)
             raise NoRoom
@@ -127,7 +131,7 @@ class IngestSource:
         """
         header = read_header(jpeg)
         now_ns = self._now_ns()
-        if not self.timeline.take_picture(time_us * 1000, now_ns):
+        if not self.timeline.take_picture(time_us * 1000, now_ns) or self.ended:
             return
         time_ns = time_us * 1000 - self._zero_ns
         slot = int(time_ns * self._fps // NANOSECONDS)
@@ -151,7 +155,11 @@ class IngestSource:
         self.notices.append(Notice("info", "sender_back", "the sender is back"))
 
     def end(self) -> None:
-        """Nothing more comes; `arriving` ends after what is queued. May be called twice."""
+        """Nothing more comes; `arriving` ends after what is queued. May be called twice.
+
+        What is put all the same was sent before, on another connection, and is ignored.
+        """
+        self.ended = True
         self._incoming.end()
 
     def close(self) -> None:

@@ -94,7 +94,8 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """A server whose sessions take loud sound for speech and bright pictures for faces.
 
-    Media may run ahead of real time unless `limits` say otherwise: tests are in a hurry.
+    Media may run ahead of real time, and pause, unless `limits` say otherwise: tests have a
+    pace of their own.
     """
     faces = cast("FaceFinder", BrightFaces())
     monkeypatch.setattr(Detectors, "open", lambda _: Detectors(LoudPieces(), faces))
@@ -108,7 +109,9 @@ async def serving(
         hub.publish(event)
 
     host = SessionHost(models, publish, most=most, drafts=False)
-    endpoint = IngestEndpoint(hub, host, limits or SenderLimits(ahead_seconds=60.0))
+    endpoint = IngestEndpoint(
+        hub, host, limits or SenderLimits(ahead_seconds=60.0, patience_seconds=60.0)
+    )
     async with EventServer(hub, port=0, ingest=endpoint) as server:
         yield Serving(server, endpoint, host, hub, events)
         await endpoint.close("test over")
@@ -211,3 +214,21 @@ def meaning(events: list[wire.Event]) -> list[object]:
     """What its final results say, whenever and in which session."""
     left_out = {"seq", "t", "emitted_at", "latency", "session_id"}
     return [final.model_dump(exclude=left_out) for final in finals(events)]
+
+
+@asynccontextmanager
+async def undisturbed(serve: Serving) -> AsyncIterator[None]:
+    """A session that goes on beside whatever happens, and must come out as one that was alone."""
+    sound = speech(".##..#.##...")
+    alone = await Sender.dial(serve.url)
+    expected = (await alone.hello()).session_id
+    await alone.talk(sound)
+    assert await alone.end() == 1000
+    beside = await Sender.dial(serve.url)
+    ready = await beside.hello()
+    await beside.talk(sound[:20_000])
+    yield
+    await beside.talk(sound[20_000:], at=20_000 / SAMPLE_RATE)
+    assert await beside.end() == 1000
+    assert beside.errors == []
+    assert meaning(serve.of(ready.session_id)) == meaning(serve.of(expected)) != []

@@ -133,7 +133,10 @@ class IngestEndpoint:
         if len(self._handlers) > self.limits.connections:
             raise Refused("overload", "too many senders are connected; try again later")
         hello = await self._greet(connection)
-        session = self._find(hello) if hello.session_id else await self._begin(hello)
+        if hello.session_id is None:
+            session = await self._begin(hello)
+        else:
+            session = self._find(hello.session_id, hello)
         subscription = self._subscribe(session, hello)
         link = SenderLink(
             connection, session, hello, self.limits, self._hub.counters, self._seconds
@@ -143,16 +146,15 @@ class IngestEndpoint:
             await self._welcome(connection, session, hello, token)
             return await self._follow(connection, session, link, subscription)
         finally:
-            if session.link is link and not session.over.done():
+            if session.detach(link):
                 self._hub.counters["ingest_lost"] += 1
-            session.detach(link)
             if subscription is not None:
                 self._hub.unsubscribe(subscription)
 
     async def _welcome(
         self, connection: ServerConnection, session: SenderSession, hello: wire.Hello, token: str
     ) -> None:
-        if hello.session_id:
+        if hello.session_id is not None:
             self._hub.counters["ingest_resumed"] += 1
         ready = wire.Ready(
             session_id=session.session_id, resume_token=token, limits=self.limits.told()
@@ -160,7 +162,7 @@ class IngestEndpoint:
         try:
             await connection.send(wire.dump_message(ready))
         except ConnectionClosed:
-            if not hello.session_id:  # nobody knows that there is a session
+            if hello.session_id is None:  # nobody knows that there is a session
                 session.stop("sender lost")
             raise
 
@@ -177,17 +179,15 @@ class IngestEndpoint:
         connection.protocol.max_message_size = self.limits.message_bytes  # until now: text only
         return hello
 
-    def _find(self, hello: wire.Hello) -> SenderSession:
-        assert hello.session_id is not None
-        session = self._sessions.get(hello.session_id)
-        if session is None:
-            if hello.session_id in self._ended:
-                raise Refused("unauthorized", "the session has ended; begin a new one")
-            raise Refused(
-                "unknown_session", f"there is no session {hello.session_id[:64]!r}; begin a new one"
-            )
-        session.check(hello)
-        return session
+    def _find(self, session_id: str, hello: wire.Hello) -> SenderSession:
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.check(hello)
+            return session
+        if session_id in self._ended:
+            raise Refused("unauthorized", "the session has ended; begin a new one")
+        problem = f"there is no session {session_id[:64]!r}; begin a new one"
+        raise Refused("unknown_session", problem)
 
     async def _begin(self, hello: wire.Hello) -> SenderSession:
         limits = self.limits

@@ -70,16 +70,17 @@ class SenderSession:
         """The sender has sent something since it was given its token."""
         self._used_token = ""
 
-    def detach(self, link: SenderLink) -> None:
-        """A link is gone; if it was this session's, wait for the sender to come back."""
+    def detach(self, link: SenderLink) -> bool:
+        """A link is gone; returns whether the session now waits for its sender to come back."""
         if self.link is not link:
-            return
+            return False
         self.link = None
-        if self.over.done():
-            return
+        if self.over.done() or self.source.ended:
+            return False
         self.source.connection_lost(self._resume_seconds)
         loop = asyncio.get_running_loop()
         self._expiry = loop.call_later(self._resume_seconds, self._expire)
+        return True
 
     def check(self, hello: wire.Hello) -> None:
         """Look whether who says hello may go on with this session.

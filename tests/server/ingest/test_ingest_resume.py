@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from live_sessions import finals
 from senders import PICTURES, SOUND, Sender, Serving, jpeg, meaning, serving, speech
 
 from magtkd_rt import wire
+from magtkd_rt.asr.base import TranscriberStream
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.server.ingest import SenderLimits
 
@@ -224,3 +226,42 @@ async def test_another_rate_may_go_on(serve: Serving) -> None:
     results = finals(serve.of(ready.session_id))
     assert len(results) == 2
     assert results[1].start == pytest.approx(2.0, abs=0.2)  # it reaches back a little
+
+
+async def ended(serve: Serving, ready: wire.Ready) -> None:
+    """Wait until the server knows that the sender has no more."""
+    async with asyncio.timeout(5):
+        while not serve.endpoint._sessions[ready.session_id].source.ended:
+            await asyncio.sleep(0.001)
+
+
+async def test_what_was_said_before_the_end_may_be_sent_again(
+    serve: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcriber = serve.host._models.transcriber
+    assert transcriber is not None
+    go_on, open_stream = threading.Event(), transcriber.open
+
+    def open_late(utterance_id: str) -> TranscriberStream:
+        assert go_on.wait(10)
+        return open_stream(utterance_id)
+
+    monkeypatch.setattr(transcriber, "open", open_late)
+    sender = await Sender.dial(serve.url)
+    ready = await sender.hello()
+    await sender.talk(speech(".##..."))
+    await sender.say(type="end")
+    await ended(serve, ready)
+    sender.cut()
+    again = await Sender.dial(serve.url)
+    await again.hello(**coming_back(ready), subscribe=True)
+    await again.talk(speech(".##..."))
+    await again.say(type="end")
+    await again.next_of(wire.Ack)
+    go_on.set()
+    assert await again.closed() == 1000
+    assert again.errors == []
+    had = [one for one in again.messages if not isinstance(one, wire.Ready | wire.Ack)]
+    assert had == serve.of(ready.session_id)
+    assert len(finals(had)) == 1
+    assert serve.hub.counters == {"ingest_resumed": 1}, "nobody was waited for"
