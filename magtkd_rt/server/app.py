@@ -264,6 +264,8 @@ class EventServer:
     async def _handle(self, peer: ServerConnection) -> None:
         assert isinstance(peer, GuardedConnection) and peer.request is not None
         sock = peer.transport.get_extra_info("socket")
+        if sock is None:  # it has left already
+            return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         path = path_of(peer.request)
         if path == INGEST_PATH:

@@ -71,6 +71,11 @@ def write_text(connection: ServerConnection, message: bytes) -> bool:
     return True
 
 
+def address_of(connection: ServerConnection) -> str:
+    """The peer's address in figures, also when it has left."""
+    return connection.address if isinstance(connection, GuardedConnection) else ""
+
+
 class ConnectionGuard:
     """Knows every TCP connection from its first byte to its last.
 
@@ -121,6 +126,31 @@ class ConnectionGuard:
         return self._of_address[who] < self.limits.of_address(is_local=is_loopback(who))
 
 
+class _Gone(asyncio.Transport):
+    """Stands for a transport that was lost, and holds nothing."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: object) -> None:
+        pass
+
+
+_GONE: Final = _Gone()
+
+
+def _do_nothing() -> None: ...
+
+
 class _Protocol(ServerProtocol):
     """Takes a close amid a fragmented message for a close (RFC 6455, 5.4), not for a mistake."""
 
@@ -162,6 +192,9 @@ class GuardedConnection(ServerConnection):
         self.guard.leave(self)
         self._stop_timer()
         super().connection_lost(exc)
+        # Connections are freed late, being part of cycles; with TLS a transport has 256 KiB.
+        self.transport = _GONE
+        self.recv_messages.pause = self.recv_messages.resume = _do_nothing
 
     def let_send_media(self) -> None:
         """Lift what binds subscribers; whoever takes the media bounds how much may come."""

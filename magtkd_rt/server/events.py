@@ -11,10 +11,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from magtkd_rt import wire
-from magtkd_rt.server.connection import close, write_text
+from magtkd_rt.server.connection import address_of, close, write_text
 from magtkd_rt.server.hub import Hub, SubscriptionRefused
 from magtkd_rt.server.logs import ServerLog
-from magtkd_rt.server.requests import address_of, read_query
+from magtkd_rt.server.requests import read_query
 from magtkd_rt.server.subscription import Subscription
 
 

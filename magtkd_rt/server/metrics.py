@@ -32,8 +32,8 @@ class Metrics:
 
     Args:
         hub: whose subscribers, queues and counters are told.
-        describe: further state, asked when it is scraped: of it `lag_ms`, `pending` and `dropped`
-            are told where they are there.
+        describe: further state, asked when it is scraped: of it `lag_ms`, `pending`, `senders`,
+            `senders_lost` and `dropped` are told where they are there.
     """
 
     def __init__(self, hub: Hub, describe: Callable[[], Mapping[str, object]] = dict) -> None:
@@ -125,6 +125,8 @@ class _Present(Collector):
         for key, name, what, scale in (
             ("lag_ms", "lag_seconds", "How far the session that is furthest behind is late.", 1e-3),
             ("pending", "utterances_pending", "Utterances that wait for their result.", 1.0),
+            ("senders", "senders", "Connections that send media.", 1.0),
+            ("senders_lost", "senders_lost", "Sessions that wait for their sender.", 1.0),
         ):
             value = state.get(key)
             if isinstance(value, int | float):

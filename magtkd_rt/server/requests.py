@@ -6,7 +6,6 @@ import re
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -40,11 +39,6 @@ def read_query(path: str) -> tuple[str | None, int | None]:
             remedy="give the seq of the last event you have, or 0 for all",
         )
     return session, None if since is None else int(since)
-
-
-def address_of(connection: ServerConnection) -> str:
-    """The peer's address in figures; empty where it has left already."""
-    return str((connection.remote_address or [""])[0])
 
 
 def path_of(request: Request) -> str:

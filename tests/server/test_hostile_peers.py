@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import logging
 import os
 from typing import Any, cast
@@ -130,6 +131,31 @@ async def test_junk_instead_of_a_request(
         assert (await health(server.port))["status"] == "ready"
     alarms = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record for record in alarms if not hasattr(record, "fields")] == []
+
+
+async def test_a_request_that_comes_letter_by_letter_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slow loris: there is always a letter more, and never a request."""
+    monkeypatch.setattr(app_module, "OPEN_SECONDS", 0.5)
+    hub = Hub()
+    async with EventServer(hub, port=0) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+        async def drip() -> None:
+            for letter in itertools.cycle("x"):
+                writer.write(f"X-{letter}: {letter}\r\n".encode())
+                await asyncio.sleep(0.05)
+
+        writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n")
+        dripping = asyncio.create_task(drip())
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert b" 101 " not in await reader.read()
+        assert 0.3 < asyncio.get_running_loop().time() - began < 2
+        dripping.cancel()
+        writer.close()
 
 
 async def test_a_flood_of_pings_that_reads_no_pong_is_cut_off(script: Any) -> None:

@@ -61,13 +61,14 @@ def test_drops_queues_and_state_are_asked_when_it_is_scraped(script: Any) -> Non
     hub.subscribe(since=1), hub.subscribe(since=1)
     hub.publish(script.status())
     hub.counters["refused_token"] += 3
-    state |= {"lag_ms": 1500.0, "pending": 2, "dropped": {"pictures": 7}}
+    state |= {"lag_ms": 1500.0, "pending": 2, "senders": 3, "dropped": {"pictures": 7}}
     found = values(metrics.text().decode())
     assert found["magtkd_subscribers"] == found["magtkd_subscriber_queue_messages"] == 2
     assert found["magtkd_subscriber_queue_longest"] == 1
     assert found["magtkd_drops_total{reason=refused_token}"] == 3
     assert found["magtkd_lag_seconds"] == 1.5
     assert found["magtkd_utterances_pending"] == 2
+    assert found["magtkd_senders"] == 3 and "magtkd_senders_lost" not in found
     assert found["magtkd_media_dropped{kind=pictures}"] == 7
     assert found["process_resident_memory_bytes"] > 1 << 20
 
