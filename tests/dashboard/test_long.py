@@ -32,7 +32,9 @@ window.requestIdleCallback = (work) => idle(timed("chart", work));
 addEventListener("load", async () => {
   const { Board } = await import("/dashboard/board.js");
   const take = Board.prototype.take;
-  Board.prototype.take = function (event) { return timed("event", () => take.call(this, event))(); };
+  Board.prototype.take = function (event) {
+    return timed("event", () => take.call(this, event))();
+  };
 });
 """
 
