@@ -243,7 +243,11 @@ async def test_over_https_it_works_from_elsewhere(tmp_path: Path) -> None:
     files = ["-keyout", str(key), "-out", str(cert)]
     subprocess.run(["openssl", *made, *files], check=True, capture_output=True)
     sink, access = Sink(), Access(rules=rules(allowed_hosts=["meeting.test"]))
-    elsewhere = {"host": "meeting.test", "scheme": "https", "ignore_https_errors": True}
+    elsewhere: dict[str, Any] = {
+        "host": "meeting.test",
+        "scheme": "https",
+        "ignore_https_errors": True,
+    }
     async with (
         chromium(*FAKES, "--host-resolver-rules=MAP meeting.test 127.0.0.1") as browser,
         serving(ingest=sink, access=access, tls=open_tls(cert, key)) as (_, port),
