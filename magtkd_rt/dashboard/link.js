@@ -1,12 +1,13 @@
 /** The way to the server: which session, and what to do when it ends or goes away. */
 
-import { subscribe } from "/client.js";
+import { retryDelay, subscribe } from "/client.js";
 
 import { health } from "./health.js";
 import { token } from "./token.js";
 
 const NEXT_MS = 2000;
 const UNTOLD_MS = 8000;
+const LOST = { name: "lost", message: "The connection was lost. What is missed comes when it is back." };
 
 /**
  * @typedef {object} LinkState
@@ -64,18 +65,24 @@ export class Link {
   /** Hear one session; true where it was heard to its end. */
   async #hear(chosen, signal) {
     const { onSession, onEvent, onState } = this.listener;
+    const ended = this.current;
+    let isReached = false;
+    let isHeard = false;
     const options = {
       session: chosen || undefined,
       since: 0,
       token: token() || undefined,
       attempts: Infinity,
+      // A server that is there and has no session yet is asked again soon.
+      backoff: (failures) => (isReached && !isHeard ? NEXT_MS / 1000 : retryDelay(failures)),
       signal,
-      onStatus: (status) => {
-        if (status.state === "open") onState({ name: "live" });
-        if (status.state === "waiting") onState({ name: "lost", message: status.problem });
+      onStatus: ({ state }) => {
+        if (state === "connecting") isReached = false;
+        if (state === "open") isReached = true;
+        if (state === "open" && isHeard) onState({ name: "live" });
+        if (state === "waiting") onState(isReached && !isHeard ? { name: "waiting" } : LOST);
       },
     };
-    const ended = this.current;
     for await (const event of subscribe("/v1/events", options)) {
       if (signal.aborted) return false;
       const id = event.type === "snapshot" ? event.session?.session_id : event.session_id;
@@ -84,6 +91,8 @@ export class Link {
         this.current = id;
         onSession(id);
       }
+      if (!isHeard) onState({ name: "live" });
+      isHeard = true;
       onEvent(event);
       if (event.type === "session.ended") return true;
     }

@@ -154,7 +154,7 @@ function redraw() {
 }
 
 byId("back").addEventListener("click", () => pick(picked));
-byId("give-token").addEventListener("click", () => sessions.ask());
+byId("give-token").addEventListener("click", () => sessions.ask(isRefused));
 for (const button of byId("spans").querySelectorAll("button")) {
   button.addEventListener("click", () => {
     for (const other of byId("spans").querySelectorAll("button")) {

@@ -33,12 +33,17 @@ export class Sessions {
     dialog.addEventListener("close", () => { select.value = this.chosen; });
   }
 
-  /** Ask for a session by its id, and for a token. */
-  ask() {
+  /**
+   * Ask for a session by its id, and for a token.
+   *
+   * @param {boolean} [wantsToken] it is the token that is missing
+   */
+  ask(wantsToken = false) {
     const { elements } = this.dialog.querySelector("form");
     elements.session.value = this.chosen;
     elements.token.value = token();
     if (!this.dialog.open) this.dialog.showModal();
+    if (wantsToken) elements.token.focus();
   }
 
   /** @param {string} session */
@@ -55,7 +60,7 @@ export class Sessions {
     const options = [
       ["", "Current session"],
       ...(this.chosen && !known ? [[this.chosen, this.chosen]] : []),
-      ...this.sessions.toReversed().map(({ id, ended }) => [id, ended ? `${id} (ended)` : id]),
+      ...[...this.sessions].reverse().map(({ id, ended }) => [id, ended ? `${id} (ended)` : id]),
       [OTHER, "Another, or a token …"],
     ];
     const wanted = JSON.stringify(options);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -25,6 +27,7 @@ from magtkd_rt.server import EventServer, Hub
 from magtkd_rt.server.access import rules
 from magtkd_rt.server.gate import Access
 from magtkd_rt.server.ingest import IngestEndpoint
+from magtkd_rt.server.tls import open_tls
 from magtkd_rt.server.tokens import Tokens, parse_token
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -37,10 +40,21 @@ navigator.mediaDevices.getUserMedia = (wanted) => { window.opened += 1; return r
 """
 
 
+READY = wire.Ready(
+    session_id="s1",
+    resume_token="r" * 20,
+    limits=wire.IngestLimits(
+        max_message_bytes=1 << 20, ahead_seconds=5, pictures_per_second=5, resume_seconds=10
+    ),
+)
+
+
 class Sink:
     """Takes media as `/v1/ingest` does, and keeps what came."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cuts_off: int = 0) -> None:
+        self.cuts_off = cuts_off
+        """Messages after which the first connection is lost."""
         self.hello: dict[str, Any] = {}
         self.sound: list[tuple[int, bytes]] = []
         self.pictures: list[tuple[int, bytes]] = []
@@ -49,11 +63,7 @@ class Sink:
     async def __call__(self, connection: ServerConnection) -> None:
         connection.protocol.max_message_size = 1 << 20
         self.hello = json.loads(await connection.recv())
-        told = wire.IngestLimits(
-            max_message_bytes=1 << 20, ahead_seconds=5, pictures_per_second=5, resume_seconds=10
-        )
-        ready = wire.Ready(session_id="s1", resume_token="r" * 20, limits=told)
-        await connection.send(wire.dump_message(ready))
+        await connection.send(wire.dump_message(READY))
         async for message in connection:
             if isinstance(message, str):
                 self.ended = json.loads(message) == {"type": "end"}
@@ -61,6 +71,9 @@ class Sink:
             kind, stamp = wire.MEDIA_HEADER.unpack_from(message)
             into = self.sound if kind == wire.SOUND else self.pictures
             into.append((stamp, message[wire.MEDIA_HEADER.size :]))
+            if self.cuts_off and len(self.sound) >= self.cuts_off:
+                self.cuts_off = 0
+                connection.transport.abort()
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +164,37 @@ async def test_sound_and_pictures_arrive_as_announced(beeping: Browser) -> None:
     assert gaps >= 0.19, "no more pictures than the server wants"
 
 
+async def test_a_lost_connection_is_taken_up_and_a_fault_ends_it_with_words(
+    beeping: Browser,
+) -> None:
+    sink = Sink(cuts_off=20)
+    async with serving(ingest=sink) as (_, port), visit(beeping, port, "/capture") as visited:
+        page = visited.page
+        await open_devices(page)
+        await page.locator("#begin").click()
+
+        async def resumed() -> bool:
+            return "resume_token" in sink.hello and len(sink.sound) > 60
+
+        await until(resumed, "it comes back and sends on")
+        assert await page.locator("#rec").is_visible()
+        assert await page.locator("#status").inner_text() == "sending"
+
+    async def strict(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(wire.dump_message(READY))
+        fault = wire.Error(code="too_fast", message="too much at once; send in real time")
+        await connection.send(wire.dump_message(fault))
+        await connection.close(1008, "too_fast")
+
+    async with serving(ingest=strict) as (_, port), visit(beeping, port, "/capture") as visited:
+        await open_devices(visited.page)
+        await visited.page.locator("#begin").click()
+        await trouble(visited, "too much at once")
+        await visited.page.wait_for_selector("#rec", state="hidden")
+        assert await visited.page.evaluate("document.getElementById('preview').srcObject") is None
+
+
 async def test_without_permission_it_says_what_to_do() -> None:
     async with (
         chromium(FAKES[0]) as browser,
@@ -180,6 +224,45 @@ async def test_a_page_over_http_from_elsewhere_says_why_browsers_open_nothing() 
     ):
         await open_devices(visited.page)
         await trouble(visited, "only for pages of this machine (localhost) or over https")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_over_https_it_works_from_elsewhere(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    made = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=meeting.test",
+    ]
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run(["openssl", *made, *files], check=True, capture_output=True)
+    sink, access = Sink(), Access(rules=rules(allowed_hosts=["meeting.test"]))
+    elsewhere: dict[str, Any] = {
+        "host": "meeting.test",
+        "scheme": "https",
+        "ignore_https_errors": True,
+    }
+    async with (
+        chromium(*FAKES, "--host-resolver-rules=MAP meeting.test 127.0.0.1") as browser,
+        serving(ingest=sink, access=access, tls=open_tls(cert, key)) as (_, port),
+        visit(browser, port, "/capture", **elsewhere) as visited,
+    ):
+        await open_devices(visited.page)
+        await visited.page.locator("#begin").click()
+
+        async def heard() -> bool:
+            return len(sink.sound) > 10 and len(sink.pictures) > 1
+
+        await until(heard, "sound and pictures arrive")
+        assert visited.wrong == []
+        assert visited.strangers == []
+        assert any(url.startswith("wss://meeting.test") for url in visited.asked)
 
 
 async def test_what_a_server_refuses_is_told(beeping: Browser) -> None:

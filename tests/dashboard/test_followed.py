@@ -116,7 +116,9 @@ async def test_one_of_several_sessions_is_picked(browser: Browser) -> None:
 async def test_before_any_session(browser: Browser) -> None:
     talk = Talk()
     async with serving() as (hub, port), visit(browser, port) as visited:
+        await until_state(visited.page, "waiting")
         assert "Nobody has spoken yet" in await visited.page.locator("#empty").inner_text()
+        assert not await visited.page.locator("#trouble").is_visible()
         for event in (talk.started(), *talk.utterance()):
             hub.publish(event)
         await until_rows(visited.page, "u1")
@@ -162,7 +164,8 @@ async def test_a_server_that_wants_a_token(browser: Browser) -> None:
             assert "wants a token" in await page.locator("#trouble").inner_text()
             for given, state in ((other, "refused"), (secret, "live")):
                 await page.locator("#give-token").click()
-                await page.locator("#ask input[name=token]").fill(given)
+                await page.keyboard.press("Control+A")  # the token's field has the focus
+                await page.keyboard.type(given)
                 await page.keyboard.press("Enter")
                 await until_state(page, state)
             await until_rows(page, "u1")

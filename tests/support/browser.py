@@ -35,13 +35,15 @@ class Visit:
 
     Attributes:
         page: the page.
-        port: of the server that it is from; every request has to go there.
+        port: of the server that it is from; every request has to go there ...
+        host: ... under this name.
         wrong: console errors, uncaught errors and violations of the page's policy.
         asked: the addresses of all requests and websockets.
     """
 
     page: Page
     port: int
+    host: str = "127.0.0.1"
     wrong: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -59,10 +61,10 @@ class Visit:
     @property
     def strangers(self) -> list[str]:
         """Requests that went anywhere but to the server."""
-        here = (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
+        here = f"{self.host}:{self.port}"
         inner = ("data", "blob")
         parts = map(urlsplit, self.asked)
-        return [p.geturl() for p in parts if p.scheme not in inner and p.netloc not in here]
+        return [p.geturl() for p in parts if p.scheme not in inner and p.netloc != here]
 
 
 @asynccontextmanager
@@ -80,16 +82,22 @@ async def chromium(*arguments: str) -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def visit(
-    browser: Browser, port: int, path: str = "/", *, host: str = "127.0.0.1", **context: Any
+    browser: Browser,
+    port: int,
+    path: str = "/",
+    *,
+    host: str = "127.0.0.1",
+    scheme: str = "http",
+    **context: Any,
 ) -> AsyncIterator[Visit]:
     """Open a page in a profile of its own."""
     profile = await browser.new_context(**context)
     try:
         page = await profile.new_page()
         await page.add_init_script(TELL_VIOLATIONS)
-        visited = Visit(page, port)
+        visited = Visit(page, port, host)
         visited.watch()
-        await page.goto(f"http://{host}:{port}{path}")
+        await page.goto(f"{scheme}://{host}:{port}{path}")
         yield visited
     finally:
         await profile.close()
