@@ -6,6 +6,7 @@ They speak the protocol by the websockets library's own state machine, without a
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -107,15 +108,26 @@ def _refused(why: str) -> ServerError:
     return ServerError(f"a subscriber was refused ({why})", remedy="ask for fewer with --count")
 
 
-async def open_reader(url: str, take: Take) -> Reader:
+async def open_reader(url: str, take: Take, receive_buffer: int | None = None) -> Reader:
     """Connect one subscriber.
+
+    Args:
+        url: what it subscribes to.
+        take: is given its messages.
+        receive_buffer: bytes that the system holds for it; None leaves that to the system, which
+            takes megabytes.
 
     Raises:
         ServerError: the server refuses it.
     """
     parts = parse_uri(url)
     loop = asyncio.get_running_loop()
-    _, reader = await loop.create_connection(lambda: Reader(url, take), parts.host, parts.port)
+    sock = socket.socket()
+    if receive_buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, (parts.host, parts.port))
+    _, reader = await loop.create_connection(lambda: Reader(url, take), sock=sock)
     async with asyncio.timeout(OPEN_WITHIN_S):
         await reader.opened
     return reader

@@ -19,6 +19,9 @@ RING: Final = 1000
 """Events that the server keeps; full before anything is measured, lest it count as growth."""
 _WARM_UP: Final = 20
 """Events that are not measured, the first to all subscribers."""
+_SMALL: Final = 4096
+"""Bytes that the system holds for a subscriber that never reads; the least that it does."""
+_STALLED_S: Final = 60.0
 _ARRIVE_WITHIN_S: Final = 10.0
 _HEAD: Final = re.compile(rb'\{"seq":(\d+)(?:.*?)"emitted_at":"([^"]+)"')
 
@@ -122,9 +125,7 @@ async def measure_subscribers(
         await server.ask(f"emit {rate} {_WARM_UP}")
         await _arrived(server, arrivals)
         arrivals.forget()
-        if stalled:
-            readers.append(await open_reader(url, lambda _message, _now: None))
-            readers[-1].stop_reading()
+        stalling = asyncio.create_task(_never_read(server)) if stalled else None
         await asyncio.sleep(1)
         note(f"{count} subscribers, {rate:g} events a second, {seconds:g} s ...")
         memory, busy = server.served.resident_mb(), server.served.processor_s()
@@ -137,6 +138,9 @@ async def measure_subscribers(
         after = server.served.resident_mb()
         for reader in readers:
             reader.abort()
+        if stalling is not None:
+            stalling.cancel()
+            await asyncio.wait({stalling})
     first, finals = told["seq"] - round(rate * seconds) + 1, set(told["finals"])
     wanted = array("q", range(first, told["seq"] + 1))
     got = sum(len(finals.intersection(seqs)) for seqs in arrivals.seqs)
@@ -153,6 +157,20 @@ async def measure_subscribers(
         memory_mb=(memory, after),
         counters=state["counters"],
     )
+
+
+async def _never_read(server: Emitting) -> None:
+    """Subscribe to everything that is kept, and take nothing of it; anew after a while.
+
+    The server will have cut it off by then, which nobody who does not read can know.
+    """
+    while True:
+        reader = await open_reader(server.served.url, lambda _message, _now: None, _SMALL)
+        reader.stop_reading()
+        try:
+            await asyncio.sleep(_STALLED_S)
+        finally:
+            reader.abort()
 
 
 async def _arrived(server: Emitting, arrivals: Arrivals) -> dict[str, Any]:
