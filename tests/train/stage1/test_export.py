@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_corpora import write_meld
-from torch import nn
 
 from magtkd_rt.bundle import store
 from magtkd_rt.bundle.golden import read_golden
@@ -19,13 +19,14 @@ from magtkd_rt.core.jobs import Turn
 from magtkd_rt.engines.select import select
 from magtkd_rt.errors import InputError
 from magtkd_rt.labels import LABELS
-from magtkd_rt.models.magt import MagtConfig, StreamingMagt
 from magtkd_rt.runtime.recogniser import Recogniser
+from magtkd_rt.train import full
 from magtkd_rt.train.stage1 import export as exporting
 from magtkd_rt.train.stage1 import prepare as preparing
 from magtkd_rt.train.stage1.encoded import read_encoded
 from magtkd_rt.train.stage1.export import Fused, export_run
 from magtkd_rt.train.stage1.recipe import train_stage1
+from magtkd_rt.train.stage1.settings import FuseConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own
 
@@ -65,16 +66,32 @@ def run(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fused() -> Fused:
-    torch.manual_seed(8)
-    config = MagtConfig(feature_size=FEATURE, size=16, heads=2, feed_forward=16, window=4, right=1)
-    adapters = tuple(nn.Linear(SIZE, FEATURE).requires_grad_(False) for _ in range(3))
-    return Fused(StreamingMagt(config).eval(), (adapters[0], adapters[1], adapters[2]), 1.3, 0.2)
+def made(run: Path) -> tuple[Bundle, Fused]:
+    """A bundle by way of stage 2, and what stage 2 gave."""
+    chosen = FuseConfig(
+        mode="streaming", seeds=1, imbalance="none", noise=(0, 0, 0), alone=False, rounds=2,
+        epochs=1, size=FEATURE,
+    )  # fmt: skip
+    full.fuse_run(run, chosen)
+    given: list[Fused] = []
+
+    def noted(run: Path, fused: Fused, target: Path, **more: Any) -> Bundle:
+        given.append(fused)
+        return export_run(run, fused, target, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(full, "export_run", noted)
+        return full.export(run, run.parent / "full"), given[0]
 
 
-@pytest.fixture(scope="module")
-def bundle(run: Path, fused: Fused) -> Bundle:
-    return export_run(run, fused, run.parent / "full", licence="none", corpus=CORPUS)
+@pytest.fixture
+def bundle(made: tuple[Bundle, Fused]) -> Bundle:
+    return made[0]
+
+
+@pytest.fixture
+def fused(made: tuple[Bundle, Fused]) -> Fused:
+    return made[1]
 
 
 def test_it_opens_and_proves_itself(bundle: Bundle) -> None:
@@ -96,7 +113,7 @@ def test_live_it_says_what_training_encoded(bundle: Bundle, run: Path, fused: Fu
         said = recogniser.encode_text([Turn(0, "Oh."), Turn(0, "Ew.")])
         wanted = read_encoded(run, "text")["test"]
         np.testing.assert_allclose(said.logits, wanted.logits[1], rtol=0, atol=0.005)
-        adapted = fused.adapt[0](torch.from_numpy(wanted.features[1])).numpy()
+        adapted = fused.adapt[0](torch.from_numpy(wanted.features[1:2])).detach()[0].numpy()
         np.testing.assert_allclose(said.feature, adapted, rtol=0, atol=0.005)
 
         heard = read_encoded(run, "audio_distilled")["test"]
