@@ -67,8 +67,11 @@ def starter(
 
 @train_app.command("all", epilog=_EXAMPLE.format("all"))
 def all_stages(config: _Config, data: _Corpus, out: Out) -> None:
-    """Train full-size encoders, every stage: text, audio, video, distil."""
-    _stage1(config, data, out)
+    """Train a full-size bundle, every stage: text, audio, video, distil, fuse, export."""
+    need_training()
+    from magtkd_rt.train.full import train_all
+
+    train_all(config, data, out)
 
 
 @train_app.command(epilog=_EXAMPLE.format("text"))
@@ -95,8 +98,20 @@ def distil(config: _Config, data: _Corpus, out: Out) -> None:
     _stage1(config, data, out, "distil")
 
 
-def _stage1(config: Path, data: Path, out: Path, stage: str | None = None) -> None:
+@train_app.command("export", epilog="  magtkd train export --run runs/meld --to bundles/meld")
+def export(
+    run: Annotated[Path, typer.Option(metavar="DIR", help="The OUT of `magtkd train all`.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The bundle's directory.")],
+) -> None:
+    """Make a bundle of a full-size run: `magtkd-live --bundle DIR` runs it."""
     need_training()
-    from magtkd_rt.train.stage1.recipe import STAGES, train_stage1
+    from magtkd_rt.train.full import export as export_bundle
 
-    train_stage1(config, data, out, STAGES if stage is None else (stage,))
+    print(f"the bundle is in {export_bundle(run, to).directory}")
+
+
+def _stage1(config: Path, data: Path, out: Path, stage: str) -> None:
+    need_training()
+    from magtkd_rt.train.stage1.recipe import train_stage1
+
+    train_stage1(config, data, out, (stage,))

@@ -76,7 +76,7 @@ def load_tokenizer(name: str) -> Tokenizer:
         InputError: it has no `tokenizer.json`.
     """
     try:
-        return build_tokenizer(_file(name, "tokenizer.json"))
+        return build_tokenizer(tokenizer_file(name))
     except Exception as error:  # tokenizers raises no narrower class
         raise _unusable(name, error) from error
 
@@ -91,8 +91,9 @@ def processor_of(name: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _file(name: str, file: str) -> Path:
-    return Path(str(cached_file(name, file)))
+def tokenizer_file(name: str) -> Path:
+    """A checkpoint's `tokenizer.json`, without the speaker tokens."""
+    return Path(str(cached_file(name, "tokenizer.json")))
 
 
 def _unusable(name: str, error: Exception) -> InputError:

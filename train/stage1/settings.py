@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -81,15 +81,35 @@ class DistilSettings(_Strict):
     features: Annotated[float, Field(ge=0)] = 1.0
 
 
+class FuseConfig(_Strict):
+    """Stage 2: what `magtkd train fuse` takes as options, with the same defaults."""
+
+    mode: Literal["streaming", "paper", "both"] = "both"
+    seeds: Annotated[int, Field(ge=1)] = 5
+    imbalance: Literal["auto", "none", "weighted", "focal", "adjusted"] = "auto"
+    right: Annotated[int, Field(ge=1, le=8)] = 2
+    window: Annotated[int, Field(ge=2, le=512)] = 24
+    size: Annotated[int, Field(ge=8, multiple_of=8)] = 64
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.4
+    input_dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    absent: Annotated[float, Field(ge=0, le=0.9)] = 0.15
+    noise: tuple[float, float, float] | None = None
+    alone: bool = True
+    rounds: Annotated[int, Field(ge=1)] = 1000
+
+
 class Settings(_Strict):
-    """A whole configuration. `fuse` is read by stage 2."""
+    """A whole configuration."""
 
     run: RunSettings = RunSettings()
     text: TextSettings = TextSettings()
     audio: AudioSettings = AudioSettings()
     video: VideoSettings = VideoSettings()
     distil: DistilSettings = DistilSettings()
-    fuse: dict[str, Any] = {}
+    fuse: FuseConfig = FuseConfig()
 
 
 def read_settings(path: Path) -> Settings:

@@ -149,13 +149,16 @@ def test_two_processes_equal_one(
     trained: tuple[Path, Path], meld_folder: Path, tmp_path: Path
 ) -> None:
     """On the processor, by gloo; three utterances to a batch, so one share is filled up."""
-    script = tmp_path / "magtkd.py"
-    script.write_text("from magtkd_rt.cli import main\nmain()\n")
+    script = tmp_path / "both.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        "from magtkd_rt.train.stage1.recipe import train_stage1\n"
+        "train_stage1(*map(Path, sys.argv[1:]))\n"
+    )
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", script, "train", "all", "--config", trained[0]),
-            *("--data", meld_folder, "--out", tmp_path / "out"),
+            *("--nproc-per-node", "2", script, trained[0], meld_folder, tmp_path / "out"),
         ],
         capture_output=True,
         text=True,
