@@ -68,6 +68,14 @@ class TorchGraph(nn.Module):
             for given in model.graph.input
         }
         """Per input the axes whose length is not fixed."""
+        self.takes = {
+            given.name: (
+                [size.dim_value for size in given.type.tensor_type.shape.dim],
+                helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type),
+            )
+            for given in model.graph.input
+        }
+        """Per input its shape, 0 where it varies, and its type."""
         self.half = half
         self._nodes, arrays = _read(model)
         missing = sorted({node.operator for node in self._nodes} - OPERATORS.keys())

@@ -180,7 +180,10 @@ def _expand(attributes: Attributes, x: Any, shape: Any) -> Any:
     return x.expand(sizes)
 
 
-def _where(attributes: Attributes, condition: Tensor, a: Any, b: Any) -> Any:
+def _where(attributes: Attributes, condition: Any, a: Any, b: Any) -> Any:
+    if _is_size(condition):
+        chosen = torch.sym_ite(_one(condition), _one(a), _one(b))
+        return [chosen] if any(isinstance(x, list) for x in (condition, a, b)) else chosen
     return torch.where(condition, _tensor(a, condition), _tensor(b, condition))
 
 

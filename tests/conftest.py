@@ -37,9 +37,10 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_settings_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What whoever runs the tests has in ~/.config counts for nothing."""
+    """What whoever runs the tests has configured or compiled counts for nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("MAGTKD_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
         yield
 
 

@@ -50,7 +50,10 @@ PURE = {
 EFFECTS = {"open", "print", "input", "exec", "eval", "__import__"}
 
 TORCH = {"torch", "transformers", "safetensors", "onnxscript", "torch_tensorrt", "tensorrt"}
-TORCH_ENGINES = {"eager", "inductor", "tensorrt"}
+TORCH_ENGINES = {
+    "eager", "inductor", "tensorrt",  # and what they share
+    "torch_graph", "torch_operators", "torch_running", "stand_in",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
