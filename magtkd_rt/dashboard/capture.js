@@ -129,7 +129,7 @@ async function begin() {
     byId("begin").disabled = false;
   }
   if (camera) camera.perSecond = Math.min(10, publisher.limits?.pictures_per_second ?? 10);
-  setText(byId("watch"), publisher.session ?? "");
+  setText(byId("watch"), "See it on the dashboard");
   byId("watch").href = `/?session=${encodeURIComponent(publisher.session ?? "")}`;
   publisher.done.then(() => finish(""), (error) => finish(error.message));
   show("sending");
