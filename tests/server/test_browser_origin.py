@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from browser import chromium, need_chromium
+from playwright.async_api import Page
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
@@ -21,7 +20,6 @@ from magtkd_rt.server.gate import Access
 from magtkd_rt.server.requests import plain_response
 from magtkd_rt.server.tokens import Tokens, parse_token
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECRET = "0123456789abcdef"
 NAMES = ("evil.example", "rebound.example")
 
@@ -58,24 +56,19 @@ async ({address, token}) => {
 NOTHING = {"failed: TypeError", "read false"}
 
 
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    if CHROMIUM is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("chromium not found")
-    return CHROMIUM
+@pytest.fixture(autouse=True)
+def a_browser() -> None:
+    need_chromium()
 
 
 @asynccontextmanager
-async def browsing(chromium: str, url: str) -> AsyncIterator[Page]:
+async def browsing(url: str) -> AsyncIterator[Page]:
     """A page at `url` in a browser to which the names of evil pages point here."""
     mapped = ", ".join(f"MAP {name} 127.0.0.1" for name in NAMES)
-    flags = [f"--host-resolver-rules={mapped}", "--no-sandbox", "--disable-background-networking"]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
+    async with chromium(f"--host-resolver-rules={mapped}") as browser:
         page = await browser.new_page()
         await page.goto(url)
         yield page
-        await browser.close()
 
 
 @asynccontextmanager
@@ -91,32 +84,32 @@ async def foreign_page() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def attempts(chromium: str, url: str, address: str) -> dict[str, Any]:
-    async with asyncio.timeout(60), browsing(chromium, url) as page:
+async def attempts(url: str, address: str) -> dict[str, Any]:
+    async with asyncio.timeout(60), browsing(url) as page:
         found = await page.evaluate(TRY, {"address": address, "token": SECRET})
         assert len(found) == 11
         return dict(found)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "localhost"])
-async def test_a_foreign_page_reads_nothing(chromium: str, script: Any, host: str) -> None:
+async def test_a_foreign_page_reads_nothing(script: Any, host: str) -> None:
     """Neither from another name nor from another port of this machine."""
     hub = Hub()
     hub.publish(script.started())
     async with foreign_page() as port, EventServer(hub, port=0) as server:
-        found = await attempts(chromium, f"http://{host}:{port}/", f"127.0.0.1:{server.port}")
+        found = await attempts(f"http://{host}:{port}/", f"127.0.0.1:{server.port}")
     assert set(found.values()) <= NOTHING, found
     assert hub.counters["refused_origin"] >= 3
     assert set(hub.counters) == {"refused_origin"}
 
 
-async def test_a_name_that_was_made_to_point_here_reads_nothing(chromium: str, script: Any) -> None:
+async def test_a_name_that_was_made_to_point_here_reads_nothing(script: Any) -> None:
     """DNS rebinding: for the browser it is the page's own origin, so nothing else protects it."""
     hub = Hub()
     hub.publish(script.started())
     async with EventServer(hub, port=0) as server:
         here = f"rebound.example:{server.port}"
-        async with asyncio.timeout(60), browsing(chromium, f"http://{here}/schema.json") as page:
+        async with asyncio.timeout(60), browsing(f"http://{here}/schema.json") as page:
             found = await page.evaluate(TRY, {"address": here, "token": SECRET})
             shown = await page.inner_text("body")
     assert "is not this server" in shown and "session" not in shown
@@ -126,24 +119,24 @@ async def test_a_name_that_was_made_to_point_here_reads_nothing(chromium: str, s
     assert hub.counters["refused_host"] >= 11
 
 
-async def test_the_servers_own_page_reads(chromium: str, script: Any) -> None:
+async def test_the_servers_own_page_reads(script: Any) -> None:
     hub = Hub()
     hub.publish(script.started())
     async with EventServer(hub, port=0) as server:
         here = f"127.0.0.1:{server.port}"
-        found = await attempts(chromium, f"http://{here}/schema.json", here)
+        found = await attempts(f"http://{here}/schema.json", here)
     assert found["websocket"] == found["websocket without a protocol"] == "session.started"
     assert found["/health"] == found["/metrics"] == "read true"
 
 
-async def test_with_tokens_only_the_token_helps(chromium: str, script: Any) -> None:
+async def test_with_tokens_only_the_token_helps(script: Any) -> None:
     """Also where the page's name is one of the server's, as it is behind a shared host name."""
     hub = Hub()
     hub.publish(script.started())
     access = Access(rules(allowed_hosts=["rebound.example"]), Tokens([parse_token(SECRET)]))
     async with EventServer(hub, port=0, access=access) as server:
         here = f"rebound.example:{server.port}"
-        async with asyncio.timeout(60), browsing(chromium, f"http://{here}/schema.json") as page:
+        async with asyncio.timeout(60), browsing(f"http://{here}/schema.json") as page:
             found = await page.evaluate(TRY, {"address": here, "token": SECRET})
     assert found["websocket"] == found["websocket without a protocol"] == "failed: TypeError"
     assert found["websocket with the token"] == "session.started"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from magtkd_rt import wire
@@ -27,6 +28,12 @@ TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
+
+
+def need_chromium() -> None:
+    """Skip where there is no Chromium, in CI too: it is no Python package."""
+    if CHROMIUM is None:
+        pytest.skip("chromium not found; on Debian or Ubuntu: sudo apt-get install chromium")
 
 
 @dataclass
