@@ -146,6 +146,7 @@ class ServeConfig(ModelConfig, ServerConfig):
         max_media_bytes: of one message with sound or a picture.
         max_media_bytes_per_second: that a sender may send beside the sound that it announced.
         ahead_seconds: that media may run ahead of real time.
+        media_queue_seconds: that media may wait to be taken by its session.
         idle_seconds: after which a sender that sends nothing is let go.
         resume_seconds: that a session waits for its sender after a lost connection.
     """
@@ -158,6 +159,7 @@ class ServeConfig(ModelConfig, ServerConfig):
     max_media_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = 1 << 20
     max_media_bytes_per_second: Annotated[int, Field(ge=4096, le=1 << 30)] = 2 << 20
     ahead_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    media_queue_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     idle_seconds: Annotated[float, Field(ge=1, le=86_400)] = 120.0
     resume_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
 

@@ -103,6 +103,7 @@ def sender_limits(config: ServeConfig) -> SenderLimits:
         bytes_per_second=config.max_media_bytes_per_second,
         pictures_per_second=config.fps,
         ahead_seconds=config.ahead_seconds,
+        queue_seconds=config.media_queue_seconds,
         idle_seconds=config.idle_seconds,
         resume_seconds=config.resume_seconds,
     )

@@ -97,6 +97,14 @@ def serve(
             rich_help_panel=_SENDERS,
         ),
     ] = None,
+    media_queue_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="That media may wait to be taken; then it is refused.",
+            show_default="10",
+            rich_help_panel=_SENDERS,
+        ),
+    ] = None,
     idle_seconds: Annotated[
         float | None,
         typer.Option(
@@ -143,6 +151,7 @@ def serve(
         "max_media_bytes": max_media_bytes,
         "max_media_bytes_per_second": max_media_bytes_per_second,
         "ahead_seconds": ahead_seconds,
+        "media_queue_seconds": media_queue_seconds,
         "idle_seconds": idle_seconds,
         "resume_seconds": resume_seconds,
         **server_flags,

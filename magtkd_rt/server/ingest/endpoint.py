@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from magtkd_rt import wire
+from magtkd_rt.core.media import NANOSECONDS
 from magtkd_rt.errors import InputError, MagtkdError, ServerError
 from magtkd_rt.server.connection import CLOSE_SECONDS, close
 from magtkd_rt.server.events import send_all
@@ -26,6 +27,7 @@ from magtkd_rt.server.ingest.link import SenderLink
 from magtkd_rt.server.ingest.parser import read_hello
 from magtkd_rt.server.ingest.session import SenderSession
 from magtkd_rt.server.subscription import Subscription
+from magtkd_rt.sources.incoming import Incoming
 from magtkd_rt.sources.ingest import IngestSource
 
 SHUTDOWN_SECONDS: Final = 10.0
@@ -198,6 +200,7 @@ class IngestEndpoint:
             ahead=limits.ahead_seconds,
             patience=limits.patience_seconds,
             now_ns=self._now_ns,
+            incoming=Incoming(max_age_ns=round(limits.queue_seconds * NANOSECONDS)),
         )
         beginning = asyncio.create_task(self._ask_host(source, hello))
         self._beginning.add(beginning)

@@ -9,6 +9,8 @@ from typing import Final, Literal
 from websockets.frames import CloseCode
 
 from magtkd_rt import wire
+from magtkd_rt.core.media import NANOSECONDS
+from magtkd_rt.sources.incoming import MAX_AGE_NS
 
 RefusalCode = Literal[
     "bad_json",
@@ -54,6 +56,7 @@ class SenderLimits:
         sound_seconds: of sound in one message.
         pictures_per_second: that are looked at; more are left out.
         ahead_seconds: that media may run ahead of real time.
+        queue_seconds: that media may wait to be taken by its session; then nothing more is taken.
         patience_seconds: that sound may be late before silence takes its place.
         refusals: messages that may be refused before the connection is closed; one is forgiven
             each second.
@@ -70,6 +73,7 @@ class SenderLimits:
     sound_seconds: float = 5.0
     pictures_per_second: float = 10.0
     ahead_seconds: float = 5.0
+    queue_seconds: float = MAX_AGE_NS / NANOSECONDS
     patience_seconds: float = 3.0
     refusals: int = 100
     hello_seconds: float = 10.0
