@@ -30,7 +30,10 @@ from magtkd_rt.train.stage1.export import Fused, export_run
 from magtkd_rt.train.stage1.recipe import train_stage1
 from magtkd_rt.train.stage1.settings import FuseConfig
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # torch's own
+]
 
 SIZE, FEATURE = 12, 8
 CORPUS = Corpus(name="made up", licence="none", use="tests")
