@@ -49,9 +49,11 @@ def train_all(config: Path, data: Path, out: Path) -> None:
     fuse_run(out, settings.fuse)
     if settings.video.view == "live" and settings.fuse.mode != "paper":
         bundle = export(out, out / BUNDLE)
-        Console().log(f"the bundle is in {bundle.directory}")
+        Console(markup=False, log_path=False).log(f"the bundle is in {bundle.directory}")
     else:
-        Console().log('no bundle: for one, [video] view = "live" and a streaming fusion are needed')
+        Console(markup=False, log_path=False).log(
+            'no bundle: for one, [video] view = "live" and a streaming fusion are needed'
+        )
 
 
 def fuse_run(run: Path, chosen: FuseConfig) -> None:

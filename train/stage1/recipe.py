@@ -86,7 +86,7 @@ def train_stage1(config: Path, data: Path, out: Path, stages: Sequence[str] = ST
     corpus = _corpus(data, settings)
     accelerator = accelerator_for(settings.run.precision)
     silent = not accelerator.is_main_process
-    with progress_bar(Console(log_path=False, quiet=silent), disable=silent) as bar:
+    with progress_bar(Console(log_path=False, markup=False, quiet=silent), disable=silent) as bar:
         run = Run(settings, corpus, data, out, accelerator, bar)
         if accelerator.is_main_process:
             write_json(out / "run.json", describe(settings, corpus, data, accelerator))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from recorded import Ran
 from small_corpora import write_meld
 
 from magtkd_rt.bundle import store
@@ -28,7 +30,10 @@ from magtkd_rt.train.stage1.export import Fused, export_run
 from magtkd_rt.train.stage1.recipe import train_stage1
 from magtkd_rt.train.stage1.settings import FuseConfig
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # torch's own
+]
 
 SIZE, FEATURE = 12, 8
 CORPUS = Corpus(name="made up", licence="none", use="tests")
@@ -170,3 +175,13 @@ def test_an_interrupted_export_leaves_the_old_bundle(
     assert {path.name: path.read_bytes() for path in bundle.directory.iterdir()} == before
     left = {path.name for path in bundle.directory.parent.iterdir()}
     assert left == {"config.toml", "full", "meld", "out"}
+
+
+def test_a_run_without_fusion(run: Path, tmp_path: Path, run_program: Callable[..., Ran]) -> None:
+    options = ("magtkd", "train", "export", "--run", tmp_path, "--to", tmp_path / "bundle")
+    ran = run_program(*options)
+    assert ran.code == 2 and "no run in" in ran.err
+    (tmp_path / "run.json").write_text((run / "run.json").read_text())
+    ran = run_program(*options)
+    assert ran.code == 2 and "no streaming fusion in" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
