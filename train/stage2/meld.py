@@ -63,6 +63,7 @@ def run_meld(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
         answers.update(fitted.missing(held, "causal"))
     systems = {name: _joined(given, pairs, told, name) for name in told[0]}
     missing = {name: systems.pop(name) for name in list(systems) if name.startswith("causal: ")}
+    systems[f"{BEST}, seeds averaged"] = baselines.averaged(systems[BEST])
     compared = [(BEST, name) for name in systems if name != BEST]
     labels = (given.labels, given.classes, given.dialogue)
     results = describe(
