@@ -54,7 +54,9 @@ class InductorBackend:
         else:
             torch.set_num_threads(threads)
 
-    def build(self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path) -> None:
+    def build(
+        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+    ) -> None:
         """Compile a graph; takes a minute or more.
 
         Raises:

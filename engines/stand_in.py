@@ -129,7 +129,9 @@ def main() -> None:
 
     graph = TorchGraph(Path(sys.argv[1]))
     case = {
-        name: np.ones([size or (_LONG[kind.kind] if axis else 3) for axis, size in enumerate(shape)], kind)
+        name: np.ones(
+            [size or (_LONG[kind.kind] if axis else 3) for axis, size in enumerate(shape)], kind
+        )
         for name, (shape, kind) in graph.takes.items()
     }
     settings = CompilationSettings(device=torch.device("cpu"))

@@ -61,9 +61,7 @@ class TorchGraph(nn.Module):
         self.outputs = [given.name for given in model.graph.output]
         self.varies = {
             given.name: [
-                axis
-                for axis, size in enumerate(given.type.tensor_type.shape.dim)
-                if size.dim_param
+                axis for axis, size in enumerate(given.type.tensor_type.shape.dim) if size.dim_param
             ]
             for given in model.graph.input
         }
