@@ -252,8 +252,8 @@ def _clip(attributes: Attributes, x: Any, low: Any = None, high: Any = None) -> 
 def _split(attributes: Attributes, x: Tensor, sizes: Any = None) -> tuple[Tensor, ...]:
     axis = attributes.get("axis", 0)
     if sizes is None:
-        return x.chunk(attributes["num_outputs"], axis)
-    return x.split(sizes, axis)
+        return tuple(x.chunk(attributes["num_outputs"], axis))
+    return tuple(torch.split(x, sizes, axis))
 
 
 def _pad(
