@@ -41,7 +41,7 @@ def compile_graphs(
     device: Device,
     threads: int,
     graphs: Sequence[GraphName],
-    told: Callable[[GraphName, str], None] = lambda graph, what: None,
+    told: Callable[[GraphName, str], None],
 ) -> Iterator[Record]:
     """Build graphs one after the other; what is built and accepted already is left as it is.
 
@@ -68,10 +68,10 @@ def compile_graphs(
                 before = read(key)
             except EngineError:
                 before = None  # damaged: built anew
-            if before is not None and before.record.accepted:
-                if before.record.precision == backend.precision:
-                    yield before.record
-                    continue
+            known = None if before is None else before.record
+            if known is not None and known.accepted and known.precision == backend.precision:
+                yield known
+                continue
             record = _build(bundle, graph, backend, device, exact, folder, partial(told, graph))
             if not record.accepted:
                 _empty(folder)

@@ -47,7 +47,9 @@ class EagerBackend:
         else:
             torch.set_num_threads(threads)
 
-    def build(self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path) -> None:
+    def build(
+        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+    ) -> None:
         """Nothing to build: the bundle's own file is read each time."""
 
     def open(self, bundle: Bundle, graph: GraphName, folder: Path) -> Runner:

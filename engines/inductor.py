@@ -32,7 +32,7 @@ Arrays = Mapping[str, NDArray[Any]]
 _MANY: Final = "many.pt2"
 _ORDER: Final = "order.json"
 _ONE: Final = "one.pt2"
-"""torch.export does not take a length that may be 1 as one that varies: one row is compiled apart."""
+"""One row is compiled apart: to torch.export a length that may be 1 is not one that varies."""
 
 
 class InductorBackend:
@@ -54,7 +54,9 @@ class InductorBackend:
         else:
             torch.set_num_threads(threads)
 
-    def build(self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path) -> None:
+    def build(
+        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+    ) -> None:
         """Compile a graph; takes a minute or more.
 
         Raises:

@@ -62,7 +62,8 @@ class Parity:
         limits = LIMITS[self.precision]
         return (
             f"logits {self.logits:.2g} away (at most {limits.logits:g}), "
-            f"{self.decisions:.1%} of {self.cases} decisions equal (at least {limits.decisions:.1%})"
+            f"{self.decisions:.1%} of {self.cases} decisions equal "
+            f"(at least {limits.decisions:.1%})"
         )
 
 

@@ -1,4 +1,4 @@
-"""torch_tensorrt where its TensorRT library is missing: enough of it to ask what it has converters for.
+"""torch_tensorrt without its TensorRT library: enough of it to ask what it can convert.
 
 Its lowering and partitioner need no GPU. They are imported with a stand-in for `tensorrt`, whose
 every attribute is an empty class, and with a torch that answers as if there were a GPU. A process
@@ -48,7 +48,7 @@ class _Empty(type):
 
 
 class _StandIn(ModuleType):
-    __path__: list[str] = []
+    __path__ = ()  # type: ignore[assignment]  # a package without modules
     __version__ = _NEWEST
 
     def __getattr__(self, name: str) -> Any:
@@ -56,7 +56,7 @@ class _StandIn(ModuleType):
             raise AttributeError(name)
         if name == "tensorrt":
             return self
-        made = _Empty(name, (), {"__init__": lambda self, *arguments, **named: None})
+        made = _Empty(name, (), {})
         setattr(self, name, made)
         return made
 
@@ -84,7 +84,7 @@ def _without_native_libraries() -> Iterator[None]:
     def is_file(path: Any) -> bool:
         return "libtorchtrt" not in str(path) and really(path)
 
-    os.path.isfile = is_file  # type: ignore[assignment]
+    os.path.isfile = is_file
     try:
         yield
     finally:
@@ -98,9 +98,9 @@ def stand_in() -> None:
         ImportError: torch_tensorrt itself is not installed.
     """
     if not hasattr(torch._C, "_CudaDeviceProperties"):
-        torch._C._CudaDeviceProperties = object  # type: ignore[attr-defined]
+        setattr(torch._C, "_CudaDeviceProperties", object)  # noqa: B010  (mypy knows its stub)
     torch.cuda.current_device = lambda: 0
-    torch.cuda.get_device_capability = lambda device=None: (9, 0)  # type: ignore[misc]
+    torch.cuda.get_device_capability = lambda *_: (9, 0)
     sys.meta_path.insert(0, _Finder())
     with _without_native_libraries():
         import torch_tensorrt  # noqa: F401
@@ -129,7 +129,9 @@ def main() -> None:
 
     graph = TorchGraph(Path(sys.argv[1]))
     case = {
-        name: np.ones([size or (_LONG[kind.kind] if axis else 3) for axis, size in enumerate(shape)], kind)
+        name: np.ones(
+            [size or (_LONG[kind.kind] if axis else 3) for axis, size in enumerate(shape)], kind
+        )
         for name, (shape, kind) in graph.takes.items()
     }
     settings = CompilationSettings(device=torch.device("cpu"))

@@ -115,7 +115,7 @@ def _inputs(
     for name in module.inputs:
         least, most = list(usual[name].shape), list(usual[name].shape)
         for axis in [] if fixed else module.varies[name]:
-            least[axis], most[axis] = (2, MOST_ROWS) if name not in longest else longest[name]
+            least[axis], most[axis] = longest.get(name, (2, MOST_ROWS))
         dtype = torch.from_numpy(usual[name]).dtype
         inputs.append(
             torch_tensorrt.Input(

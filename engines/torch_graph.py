@@ -29,7 +29,7 @@ _LSTM_GATES: Final = (0, 2, 3, 1)
 
 @dataclass(slots=True)
 class _Node:
-    """One operator: what it takes (empty for nothing), what it gives, whether it may run in half."""
+    """One operator: what it takes (empty for nothing) and gives; whether it may run in half."""
 
     operator: str
     inputs: list[str]
@@ -61,9 +61,7 @@ class TorchGraph(nn.Module):
         self.outputs = [given.name for given in model.graph.output]
         self.varies = {
             given.name: [
-                axis
-                for axis, size in enumerate(given.type.tensor_type.shape.dim)
-                if size.dim_param
+                axis for axis, size in enumerate(given.type.tensor_type.shape.dim) if size.dim_param
             ]
             for given in model.graph.input
         }
@@ -76,7 +74,7 @@ class TorchGraph(nn.Module):
             for given in model.graph.input
         }
         """Per input its shape, 0 where it varies, and its type."""
-        self.half = half
+        self._half = half
         self._nodes, arrays = _read(model)
         missing = sorted({node.operator for node in self._nodes} - OPERATORS.keys())
         if missing:
@@ -96,9 +94,10 @@ class TorchGraph(nn.Module):
         for node in self._nodes:
             for name in node.inputs:
                 users.setdefault(name, []).append(node)
-        for number, (name, array) in enumerate(arrays.items()):
+        for number, (name, constant) in enumerate(arrays.items()):
             if name not in users:
                 continue
+            array = constant
             if array.dtype == np.int64 and array.ndim < 2 and array.size <= _LONGEST_SIZES:
                 self._sizes[name] = array.tolist()
                 continue
@@ -107,8 +106,8 @@ class TorchGraph(nn.Module):
                 order = [*_LSTM_GATES, *(4 + gate for gate in _LSTM_GATES)][: len(parts)]
                 array = np.concatenate([parts[gate] for gate in order], axis=1)
             tensor = torch.from_numpy(np.array(array))
-            if self.half is not None and all(node.half for node in users[name]):
-                tensor = tensor.to(self.half) if tensor.is_floating_point() else tensor
+            if self._half is not None and all(node.half for node in users[name]):
+                tensor = tensor.to(self._half) if tensor.is_floating_point() else tensor
             self._places[name] = f"weight_{number}"
             self.register_buffer(f"weight_{number}", tensor)
 
@@ -122,7 +121,7 @@ class TorchGraph(nn.Module):
         for node in self._nodes:
             given = [values[name] if name else None for name in node.inputs]
             if node.half:
-                given = [_to(x, self.half) for x in given]
+                given = [_to(x, self._half) for x in given]
             elif node.operator in _PRODUCTS or node.operator == "LSTM":
                 given = [_to(x, torch.float32) for x in given]
             with device:  # of what is made anew, such as places

@@ -138,7 +138,9 @@ def _concat(attributes: Attributes, *parts: Any) -> Any:
         return [n for part in parts for n in (part if isinstance(part, list) else [part])]
     like = next(part for part in parts if isinstance(part, Tensor))
     tensors = [
-        part if isinstance(part, Tensor) else torch.tensor(part, dtype=like.dtype, device=like.device)
+        part
+        if isinstance(part, Tensor)
+        else torch.tensor(part, dtype=like.dtype, device=like.device)
         for part in parts
     ]
     return torch.cat(tensors, attributes["axis"])
@@ -250,8 +252,8 @@ def _clip(attributes: Attributes, x: Any, low: Any = None, high: Any = None) -> 
 def _split(attributes: Attributes, x: Tensor, sizes: Any = None) -> tuple[Tensor, ...]:
     axis = attributes.get("axis", 0)
     if sizes is None:
-        return x.chunk(attributes["num_outputs"], axis)
-    return x.split(sizes, axis)
+        return tuple(x.chunk(attributes["num_outputs"], axis))
+    return tuple(torch.split(x, sizes, axis))
 
 
 def _pad(
@@ -312,7 +314,9 @@ OPERATORS: Final[Mapping[str, Callable[..., Any]]] = {
     "Expand": _expand,
     "Gather": _gather,
     "GatherND": _gather_nd,
-    "Gelu": lambda attributes, x: functional.gelu(x, approximate=attributes.get("approximate", "none")),
+    "Gelu": lambda attributes, x: functional.gelu(
+        x, approximate=attributes.get("approximate", "none")
+    ),
     "Gemm": _gemm,
     "Greater": _binary(torch.gt, operator.gt),
     "GreaterOrEqual": _binary(torch.ge, operator.ge),

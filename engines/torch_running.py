@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
+from torch.utils.flop_counter import FlopCounterMode
 
 from magtkd_rt.engines.torch_graph import TorchGraph
 from magtkd_rt.errors import EngineError
@@ -134,3 +136,12 @@ def has_rows(graph: TorchGraph) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def count_work(file: Path, case: Arrays) -> tuple[int, int]:
+    """Bytes of a graph's weights in 32 bits, and operations of one run; LSTMs are not counted."""
+    graph = TorchGraph(file).eval()
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in graph.buffers())
+    with FlopCounterMode(display=False) as counter:
+        graph(*to_tensors(graph.inputs, case, "cpu"))
+    return weights, counter.get_total_flops()

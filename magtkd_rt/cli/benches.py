@@ -160,3 +160,26 @@ def bench_subscribers(
         churn=churn,
         json=json,
     )
+
+
+@bench_app.command("engines", epilog="  magtkd bench engines --engine onnx --json")
+def bench_engines(
+    bundle: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="The trained models.")
+    ] = "starter",
+    engine: Annotated[
+        str, typer.Option(metavar="auto|onnx|eager|inductor|tensorrt", help="What runs them.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads a graph may compute on.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each size, at most.")] = 2.0,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Time every graph and a whole utterance, beside the default engine in 32 bits.
+
+    Median, 99th percentile and the first run apart, with 1 to 64 rows where a graph takes several;
+    and which share of the time memory and processor would need at least,
+    by a large copy and a large matrix product measured in the same run.
+    """
+    from magtkd_rt.cli.bench_engines import run_bench_engines
+
+    run_bench_engines(bundle, engine, threads=threads, seconds=seconds, json=json)
