@@ -214,22 +214,26 @@ class Snapshot(Message):
     """The last result of each recent utterance, oldest utterance first."""
 
 
+ErrorCode = Literal[
+    "bad_json",
+    "bad_frame",
+    "bad_request",
+    "too_large",
+    "unsupported",
+    "too_fast",
+    "unauthorized",
+    "unknown_session",
+    "overload",
+    "timeout",
+]
+"""What is wrong with what a client sent, or asked for."""
+
+
 class Error(Message):
     """Something the client sent cannot be accepted."""
 
     type: Literal["error"] = "error"
-    code: Literal[
-        "bad_json",
-        "bad_frame",
-        "bad_request",
-        "too_large",
-        "unsupported",
-        "too_fast",
-        "unauthorized",
-        "unknown_session",
-        "overload",
-        "timeout",
-    ]
+    code: ErrorCode
     message: str
 
 

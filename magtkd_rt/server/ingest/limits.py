@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from websockets.frames import CloseCode
 
@@ -12,20 +12,7 @@ from magtkd_rt import wire
 from magtkd_rt.core.media import NANOSECONDS
 from magtkd_rt.sources.incoming import MAX_AGE_NS
 
-RefusalCode = Literal[
-    "bad_json",
-    "bad_frame",
-    "bad_request",
-    "too_large",
-    "unsupported",
-    "too_fast",
-    "unauthorized",
-    "unknown_session",
-    "overload",
-    "timeout",
-]
-
-CLOSE_CODES: Final[dict[RefusalCode, CloseCode]] = {
+CLOSE_CODES: Final[dict[wire.ErrorCode, CloseCode]] = {
     "bad_json": CloseCode.UNSUPPORTED_DATA,
     "bad_frame": CloseCode.POLICY_VIOLATION,
     "bad_request": CloseCode.POLICY_VIOLATION,
@@ -98,7 +85,7 @@ class Refused(Exception):
         problem: one line: what was found, and what is wanted.
     """
 
-    def __init__(self, code: RefusalCode, problem: str) -> None:
+    def __init__(self, code: wire.ErrorCode, problem: str) -> None:
         self.code: Final = code
         self.problem: Final = problem
         super().__init__(f"{code}: {problem}")

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from magtkd_rt import wire
 from magtkd_rt.core.media import AudioChunk
-from magtkd_rt.server.ingest.limits import CLOSE_CODES, RefusalCode, Refused, SenderLimits
+from magtkd_rt.server.ingest.limits import CLOSE_CODES, Refused, SenderLimits
 from magtkd_rt.server.ingest.parser import MediaParser, Picture, Sound, read_hello, read_text
 from magtkd_rt.sources.ingest import IngestSource, NoRoom
 from magtkd_rt.sources.jpeg import BadPicture, JpegDecoder, read_header
@@ -184,7 +184,7 @@ def test_a_source_takes_what_the_parser_lets_through(
 
 
 def test_every_code_is_one_of_the_protocol_and_closes_somehow() -> None:
-    codes = set(get_args(RefusalCode))
+    codes = set(get_args(wire.ErrorCode))
     assert codes == set(CLOSE_CODES)
     assert codes == set(get_args(wire.Error.model_fields["code"].annotation))
 
