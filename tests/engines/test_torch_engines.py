@@ -65,8 +65,7 @@ def test_attention_becomes_one_operator(starter: Bundle) -> None:
 
 def test_an_operator_without_equivalent_is_named(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
-        '<ir_version: 10, opset_import: ["" : 20]> g (float[n] x) => (float[n] y) '
-        "{ y = Erf (x) }"
+        '<ir_version: 10, opset_import: ["" : 20]> g (float[n] x) => (float[n] y) { y = Erf (x) }'
     )
     onnx.save(model, tmp_path / "erf.onnx")
     with pytest.raises(EngineError, match=r"erf.onnx uses Erf, .*default engine"):
