@@ -1,4 +1,4 @@
-"""How fast each graph runs on the engine that was selected, and how near to what the machine can."""
+"""How fast each graph runs on the selected engine, and how near to what the machine can do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIDE: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """What this machine's memory and processor can do, measured here: bytes and operations a second.
+    """What memory and processor can do, measured here: bytes and operations a second.
 
     A copy of 256 MB, what is read and written counted; a product of two matrices of 2048 x 2048 in
     32 bits, on the same number of threads. Products in fewer bits may pass it.

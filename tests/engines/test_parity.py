@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magtkd_rt.engines.parity import LIMITS, compare
+from magtkd_rt.engines.parity import LIMITS, Arrays, Run, compare
 
 CASES = [{"x": np.full((2, 7), number, np.float32)} for number in range(100)]
 
 
-def exact(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def exact(inputs: Arrays) -> dict[str, np.ndarray]:
     logits = np.eye(7, dtype=np.float32)[[3, 4]] + inputs["x"]
     return {"feature": inputs["x"], "logits": logits}
 
 
-def off_by(much: float, changed: int = 0) -> object:
+def off_by(much: float, changed: int = 0) -> Run:
     """An engine whose logits are off by so much, and whose first decisions are others."""
     seen: list[int] = []
 
-    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(inputs: Arrays) -> dict[str, np.ndarray]:
         outputs = exact(inputs)
         outputs["logits"] = outputs["logits"] + np.float32(much)
         if len(seen) < changed:
@@ -50,7 +50,7 @@ def test_changed_decisions_are_kept_out_even_where_logits_are_near() -> None:
     near[:, 0] = 1e-4
     exact_near = {"logits": near}
     other = {"logits": np.roll(near, 1, axis=1)}
-    parity = compare("float32", CASES, lambda x: exact_near, lambda x: other)
+    parity = compare("float32", CASES, lambda _: exact_near, lambda _: other)
     assert parity.logits <= 1e-3
     assert parity.decisions == 0.0
     assert not parity.passed

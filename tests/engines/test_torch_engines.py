@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from magtkd_rt.bundle.golden import read_golden
+from magtkd_rt.bundle.manifest import GraphName
+from magtkd_rt.bundle.prompt import prompt_encoder
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.engines.coverage import check_coverage
+from magtkd_rt.engines.device import DeviceKind
 from magtkd_rt.engines.eager import EagerBackend
 from magtkd_rt.engines.fresh import fresh_inputs
 from magtkd_rt.engines.onnx import Int8Backend, OnnxEngine
@@ -22,7 +25,7 @@ from magtkd_rt.errors import EngineError
 from magtkd_rt.train.corpora.starter import read_meld
 from magtkd_rt.train.text import prompts_of
 
-GRAPHS = ("text", "audio", "video", "fusion", "speaker", "paper")
+GRAPHS: tuple[GraphName, ...] = ("text", "audio", "video", "fusion", "speaker", "paper")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,9 @@ def starter() -> Bundle:
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_eager_repeats_the_golden_outputs(starter: Bundle, graph: str, tmp_path: Path) -> None:
+def test_eager_repeats_the_golden_outputs(
+    starter: Bundle, graph: GraphName, tmp_path: Path
+) -> None:
     run = EagerBackend("cpu", "float32", 1).open(starter, graph, tmp_path)
     cases = [case for case in read_golden(starter) if case.graph == graph]
     assert cases
@@ -44,7 +49,9 @@ def test_eager_repeats_the_golden_outputs(starter: Bundle, graph: str, tmp_path:
 
 
 @pytest.mark.parametrize("graph", ["text", "video", "fusion"])
-def test_half_precision_is_within_the_gate(starter: Bundle, graph: str, tmp_path: Path) -> None:
+def test_half_precision_is_within_the_gate(
+    starter: Bundle, graph: GraphName, tmp_path: Path
+) -> None:
     run = EagerBackend("cpu", "bfloat16", 1).open(starter, graph, tmp_path)
     exact = OnnxEngine(starter, 1)
     cases = [case.inputs for case in read_golden(starter) if case.graph == graph]
@@ -92,6 +99,26 @@ def test_text_in_8_bits_decides_the_same(starter: Bundle, tmp_path: Path) -> Non
     assert parity.decisions >= 0.98  # of 100; the gate itself asks for 99 % of 200
 
 
+@pytest.mark.soak
+def test_text_in_8_bits_decides_the_same_on_meld(
+    starter: Bundle, tmp_path: Path, shared: Path
+) -> None:
+    backend, exact = Int8Backend(1), OnnxEngine(starter, 1)
+    seen = list(fresh_inputs(starter, "text", 60, 1, exact.run))
+    backend.build(starter, "text", seen, tmp_path)
+    encoder = prompt_encoder(starter)
+    prompts = [p for d in read_meld(shared / "data", "test") for p in prompts_of(d, encoder)]
+    cases = (
+        {"input_ids": np.array([p.input_ids]), "mask_position": np.array([p.mask_position])}
+        for p in prompts
+    )
+    run = backend.open(starter, "text", tmp_path)
+    parity = compare("int8", cases, lambda x: exact.run("text", x), run)
+    print(parity)
+    assert parity.cases == 2610
+    assert parity.passed
+
+
 def test_8_bits_that_change_nothing_are_refused(starter: Bundle, tmp_path: Path) -> None:
     cases = [case.inputs for case in read_golden(starter) if case.graph == "video"]
     with pytest.raises(EngineError, match="only 0% of its weights"):
@@ -105,7 +132,7 @@ def test_a_torch_without_cuda_says_so() -> None:
 
 
 @pytest.mark.parametrize("graph", ["text", "video", "fusion"])
-def test_tensorrt_has_converters_for_all_operators(starter: Bundle, graph: str) -> None:
+def test_tensorrt_has_converters_for_all_operators(starter: Bundle, graph: GraphName) -> None:
     pytest.importorskip("torch_tensorrt", reason="torch_tensorrt is not installed")
     found = check_coverage(starter.graph_path(graph))
     assert not found.missing
@@ -116,7 +143,7 @@ def test_tensorrt_has_converters_for_all_operators(starter: Bundle, graph: str) 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_on_a_gpu_each_graph_is_within_the_gate(
-    starter: Bundle, graph: str, precision: str, tmp_path: Path
+    starter: Bundle, graph: GraphName, precision: str, tmp_path: Path
 ) -> None:
     run = EagerBackend("cuda", precision, 1).open(starter, graph, tmp_path)
     exact = OnnxEngine(starter, 1)
@@ -135,7 +162,7 @@ def test_inductor_on_the_processor(starter: Bundle, tmp_path: Path) -> None:
     _build_and_compare(starter, "cpu", "float32", tmp_path)
 
 
-def _build_and_compare(starter: Bundle, device: str, precision: str, folder: Path) -> None:
+def _build_and_compare(starter: Bundle, device: DeviceKind, precision: str, folder: Path) -> None:
     from magtkd_rt.engines.inductor import InductorBackend
 
     exact = OnnxEngine(starter, 1)
@@ -149,7 +176,7 @@ def _build_and_compare(starter: Bundle, device: str, precision: str, folder: Pat
 
 @pytest.mark.tensorrt
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_tensorrt_is_within_the_gate(starter: Bundle, graph: str, tmp_path: Path) -> None:
+def test_tensorrt_is_within_the_gate(starter: Bundle, graph: GraphName, tmp_path: Path) -> None:
     from magtkd_rt.engines.tensorrt import TensorRtBackend
 
     exact = OnnxEngine(starter, 1)
