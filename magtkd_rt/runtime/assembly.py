@@ -214,6 +214,7 @@ def set_up(
         notes=tuple(notes),
         meter=meter,
         spare_asr=work.spare_asr if smaller is not None else None,
+        troubles=models.troubles,
         close=partial(_close, work, release),
     )
 

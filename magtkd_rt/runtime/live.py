@@ -69,6 +69,7 @@ class Setup:
         meter: counts what every part costs.
         spare_asr: lets a smaller transcriber take new utterances (True), or the usual one again;
             None where there is no smaller one.
+        troubles: what failed of the engine since it was opened, one line each; it grows.
         close: frees what was opened for the session alone; called once, when nothing is at work.
     """
 
@@ -80,6 +81,7 @@ class Setup:
     notes: tuple[Report, ...] = ()
     meter: Meter = field(default_factory=Meter)
     spare_asr: Callable[[bool], None] | None = None
+    troubles: Sequence[str] = ()
     close: Callable[[], None] = lambda: None
 
 
@@ -118,6 +120,7 @@ class LiveSession:
         self._longest_chunk = 0
         self._media_lag_ns = 0
         self._problems_told = [0, 0]
+        self._troubles_told = 0
         self._sink_errors: list[MagtkdError] = []
         self._reason = "end of input"
         self._ended = False
@@ -284,6 +287,9 @@ class LiveSession:
             for problem in problems[self._problems_told[n] :]:
                 self._problems_told[n] += 1
                 self._report(Report("warning", "input", problem))
+        for trouble in self._setup.troubles[self._troubles_told :]:
+            self._troubles_told += 1
+            self._report(Report("warning", "engine", trouble))
         while self._source.notices:
             notice = self._source.notices.popleft()
             self._report(Report(notice.level, notice.code, notice.message))

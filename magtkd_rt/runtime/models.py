@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from magtkd_rt.asr.select import select as select_asr
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import ModelConfig
 from magtkd_rt.engines.batching import BatchingEngine
+from magtkd_rt.engines.mixed import MixedEngine
 from magtkd_rt.engines.select import select as select_engine
 from magtkd_rt.errors import MagtkdError
 from magtkd_rt.runtime.recogniser import Recogniser
@@ -25,12 +27,14 @@ class Models:
         engine_reason: one line: which engine, and why.
         transcriber: None where nothing is transcribed.
         asr_reason: one line: which transcriber, and why.
+        troubles: what failed of the engine since then, one line each; it grows.
     """
 
     recogniser: Recogniser
     engine_reason: str
     transcriber: Transcriber | None
     asr_reason: str
+    troubles: Sequence[str] = ()
 
     @property
     def bundle(self) -> Bundle:
@@ -80,7 +84,11 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
             raise
         opened, asr_reason = asr.result()
     return Models(
-        Recogniser(bundle, BatchingEngine(selected.engine)), selected.reason, opened, asr_reason
+        Recogniser(bundle, BatchingEngine(selected.engine)),
+        selected.reason,
+        opened,
+        asr_reason,
+        selected.engine.troubles if isinstance(selected.engine, MixedEngine) else (),
     )
 
 

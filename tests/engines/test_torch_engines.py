@@ -22,7 +22,7 @@ from magtkd_rt.engines.parity import compare
 from magtkd_rt.engines.torch_graph import TorchGraph
 from magtkd_rt.engines.torch_running import check_cuda
 from magtkd_rt.errors import EngineError
-from magtkd_rt.train.corpora import read_meld
+from magtkd_rt.train.corpora.starter import read_meld
 from magtkd_rt.train.text import prompts_of
 
 GRAPHS: tuple[GraphName, ...] = ("text", "audio", "video", "fusion", "speaker", "paper")
