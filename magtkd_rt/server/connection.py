@@ -9,20 +9,25 @@ from typing import Any, ClassVar, Final
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import State
+from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 
 from magtkd_rt.server.access import is_loopback
 from magtkd_rt.server.gate import Admission
 from magtkd_rt.server.limits import ConnectionLimits
 from magtkd_rt.server.logs import ServerLog
-from magtkd_rt.server.throttle import address_key
+from magtkd_rt.server.throttle import Throttle, address_key
 
 CLOSE_SECONDS: Final = 2.0
 """How long a peer has to take what was sent before a close; shutdown takes no longer."""
 
 STALL_SECONDS = 30.0
 """How long a peer may take nothing at all before it is cut off."""
+
+PINGS = 64
+"""Pings that a peer may send at once ..."""
+PINGS_A_SECOND = 4.0
+"""... and over time; each is answered at once, whatever else there is to do."""
 
 MAX_WRITE_BUFFER = 256 * 1024
 """Bytes that may wait for a peer; only one that floods us with pings can get there."""
@@ -178,6 +183,7 @@ class GuardedConnection(ServerConnection):
         self._is_cut_off = False
         self._may_send: float | None = self.guard.limits.burst_bytes
         self._refilled = time.monotonic()
+        self._pings = Throttle(PINGS, PINGS_A_SECOND)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it in, or cut it off."""
@@ -220,6 +226,13 @@ class GuardedConnection(ServerConnection):
         # Pongs are written without regard to flow control.
         if self.transport.get_write_buffer_size() > MAX_WRITE_BUFFER:
             self._cut_off("flooded")
+
+    def process_event(self, event: Event) -> None:
+        """Handle a frame, unless it is one ping too many."""
+        if isinstance(event, Frame) and event.opcode is Opcode.PING and not self._pings.take(""):
+            self._cut_off("flooded")
+            return
+        super().process_event(event)
 
     def _may_take(self, size: int) -> bool:
         """Whether a peer may send so much now. Frames of nothing cost more time than they bring."""

@@ -176,6 +176,24 @@ async def test_a_flood_of_pings_that_reads_no_pong_is_cut_off(script: Any) -> No
         writer.close()
 
 
+async def test_a_flood_of_pings_that_reads_every_pong_is_cut_off(script: Any) -> None:
+    hub = Hub()
+    hub.open("call-1")
+    async with EventServer(hub, port=0) as server:
+        reader, writer = await dial(server.port)
+        pongs = asyncio.create_task(reader.read())
+        for _ in range(connection_module.PINGS):
+            writer.write(frame(9, b""))
+        await asyncio.sleep(0.2)
+        assert not hub.counters["flooded"]
+        for _ in range(10):
+            writer.write(frame(9, b""))
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(pongs, 5)
+        assert hub.counters["flooded"] == 1
+        writer.close()
+
+
 async def test_a_peer_that_takes_nothing_is_cut_off(
     script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

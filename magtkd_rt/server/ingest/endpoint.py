@@ -26,6 +26,7 @@ from magtkd_rt.server.ingest.limits import CLOSE_CODES, Refused, SenderLimits
 from magtkd_rt.server.ingest.link import SenderLink
 from magtkd_rt.server.ingest.parser import read_hello
 from magtkd_rt.server.ingest.session import SenderSession
+from magtkd_rt.server.logs import ServerLog
 from magtkd_rt.server.subscription import Subscription
 from magtkd_rt.sources.incoming import Incoming
 from magtkd_rt.sources.ingest import IngestSource
@@ -71,6 +72,7 @@ class IngestEndpoint:
         self._beginning: set[asyncio.Task[Hosted]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._log = ServerLog()
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,6 +119,8 @@ class IngestEndpoint:
             await close(connection, code, reason, self._hub.counters)
         except Refused as refused:
             self._hub.counters[f"ingest_{refused.code}"] += 1
+            address = (connection.remote_address or [""])[0]
+            self._log.lost(f"ingest_{refused.code}", address, refused.problem)
             await self._refuse(connection, refused)
         except ConnectionClosed:
             self._count_broken(connection)
@@ -141,7 +145,7 @@ class IngestEndpoint:
             session = self._find(hello.session_id, hello)
         subscription = self._subscribe(session, hello)
         link = SenderLink(
-            connection, session, hello, self.limits, self._hub.counters, self._seconds
+            connection, session, hello, self.limits, self._hub.counters, self._seconds, self._log
         )
         token = session.attach(link, hello.resume_token)
         try:

@@ -13,6 +13,7 @@ from magtkd_rt import wire
 from magtkd_rt.server.ingest.limits import MESSAGE_COST, Bucket, Refused, SenderLimits
 from magtkd_rt.server.ingest.parser import MediaParser, Sound, read_text
 from magtkd_rt.server.ingest.session import SenderSession
+from magtkd_rt.server.logs import ServerLog
 from magtkd_rt.sources.ingest import NoRoom
 from magtkd_rt.sources.jpeg import BadPicture
 from magtkd_rt.sources.timeline import Untimely
@@ -31,6 +32,7 @@ class SenderLink:
         limits: what is put up with.
         counters: counts each refusal as `ingest_` and its code.
         clock: seconds that never go back.
+        log: is told of refusals.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class SenderLink:
         limits: SenderLimits,
         counters: Counter[str],
         clock: Callable[[], float],
+        log: ServerLog,
     ) -> None:
         self.replaced = asyncio.Event()
         """Set once another connection has taken over."""
         self._connection = connection
         self._session = session
+        self._log = log
         self._limits = limits
         self._counters = counters
         self._parser = MediaParser(hello, limits)
@@ -165,5 +169,8 @@ class SenderLink:
         count = self._refusals[refused.code]
         if count == 10 ** (len(str(count)) - 1):
             said = refused.problem if count == 1 else f"{count} times by now: {refused.problem}"
+            address = (self._connection.remote_address or [""])[0]
+            about = {"session_id": self._session.session_id, "count": count}
+            self._log.lost(f"ingest_{refused.code}", address, refused.problem, **about)
             error = wire.Error(code=refused.code, message=said)
             await self._connection.send(wire.dump_message(error))

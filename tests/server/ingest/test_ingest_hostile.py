@@ -184,10 +184,22 @@ async def test_nothing_is_taken_after_end(beside: Serving) -> None:
     assert final.end < 0.8
 
 
-async def test_nothing_of_it_is_logged(beside: Serving, caplog: pytest.LogCaptureFixture) -> None:
+async def test_refusals_are_logged_without_what_was_sent(
+    beside: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("odd", "not json", "bomb"):
         sender = await Sender.dial(beside.url)
         await sender.hello(video=PICTURES)
         await sender.connection.send(BAD_MESSAGES[name][0])
         await sender.end()
-    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [one.getMessage() for one in told] == [
+        "ingest_bad_frame",
+        "ingest_bad_json",
+        "ingest_too_large",
+    ]
+    for record in told:
+        fields = record.__dict__["fields"]
+        assert {"address", "reason", "session_id", "count"} == fields.keys()
+        assert fields["session_id"]
+        assert str(BAD_MESSAGES["not json"][0]) not in fields["reason"]
