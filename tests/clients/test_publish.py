@@ -124,7 +124,7 @@ async def test_python_loses_nothing_over_broken_connections(cuts: int) -> None:
 async def test_javascript_loses_nothing_over_broken_connections(cuts: int) -> None:
     async with serving(HURRIED) as (server, host, counters), asyncio.timeout(900):
         proxy = CuttingProxy(server.port, wanted=cuts, spared=1)
-        chunks = 50 + cuts * 25  # some 50 ms of sending for each connection, at least
+        chunks = 50 + cuts * 40  # some 80 ms of sending for each connection, at least
         async with proxy.running():
             lines = await in_node(
                 job="stream", url=f"127.0.0.1:{proxy.port}", chunks=chunks, jpeg=JPEG.hex(),

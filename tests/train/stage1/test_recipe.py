@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,15 @@ def assert_same(one: Path, other: Path) -> None:
             np.testing.assert_allclose(second[name], array, rtol=0, atol=1e-6)
         else:
             np.testing.assert_array_equal(second[name], array)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As each of several processes has: on more, sums come in another order, 5e-6 apart."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
