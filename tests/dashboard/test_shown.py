@@ -182,6 +182,7 @@ async def test_without_the_charting_library_the_page_says_what_brings_it(
         page = visited.page
         await shows(page, "#no-charts", "pip install plotly")
         assert await page.locator("#no-charts").is_visible()
+        await shows(page, "#lanes .name", "disgust")  # the events may come after the note
         bars = page.locator("#lanes .bar")
         widths = await bars.evaluate_all("all => all.map(e => e.clientWidth)")
         assert len(widths) == 7 and max(widths) > 10
