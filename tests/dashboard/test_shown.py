@@ -155,7 +155,11 @@ async def test_the_timeline_is_drawn_and_can_be_read_by_keys(browser: Browser) -
         page = visited.page
         await page.wait_for_selector("#chart .js-plotly-plot .trace path")
         lengths = "all => all.map(e => e.getAttribute('d').length)"
-        assert min(await page.locator("#chart .trace path").evaluate_all(lengths)) > 100
+
+        async def is_whole() -> bool:  # it is drawn with the first events, then again
+            return min(await page.locator("#chart .trace path").evaluate_all(lengths)) > 100
+
+        await until(is_whole, "every lane's line in the chart")
         lanes = await page.locator("#lanes .name").all_text_contents()
         assert lanes == ["neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust"]
         chart = page.locator("#chart")
