@@ -19,8 +19,8 @@ def open_backend(
         name: of the engine.
         device: where it computes.
         threads: how many, on the processor.
-        precision: what to compute in; `auto` is half precision on a GPU and 32 bits, for onnx 8
-            bits, on the processor.
+        precision: what to compute in; `auto` is half precision on a GPU and 32 bits on the
+            processor; for onnx 32 bits on a GPU and 8 on the processor.
 
     Raises:
         EngineError: it does not run there, or not in this precision.
@@ -32,14 +32,17 @@ def open_backend(
             remedy=f"choose auto or {', '.join(fitting)}",
         )
     if not fitting:
-        where = "a GPU" if name == "tensorrt" else "the processor"
         raise EngineError(
-            f"the engine {name} is compiled for {where} only, not for {device}",
+            f"the engine {name} is compiled for a GPU only, not for {device}",
             remedy="choose another --device or --engine",
         )
     chosen = fitting[0] if precision == "auto" else precision
     try:
         if name == "onnx":
+            if device == "cuda":
+                from magtkd_rt.engines.onnx_cuda import CudaBackend
+
+                return CudaBackend()
             from magtkd_rt.engines.onnx import Int8Backend
 
             return Int8Backend(threads)
@@ -61,7 +64,7 @@ def open_backend(
 def _precisions(name: EngineName, device: DeviceKind) -> tuple[str, ...]:
     """What an engine can compute in on a device, the default first."""
     if name == "onnx":
-        return ("int8",) if device == "cpu" else ()
+        return ("int8",) if device == "cpu" else ("float32",)
     if name == "tensorrt":
         return ("float16", "float32") if device == "cuda" else ()
     return ("float32",) if device == "cpu" else ("float16", "bfloat16", "float32")

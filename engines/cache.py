@@ -29,7 +29,7 @@ from magtkd_rt.errors import EngineError
 EngineName = Literal["onnx", "eager", "inductor", "tensorrt"]
 
 LIBRARIES: Final[dict[EngineName, tuple[str, ...]]] = {
-    "onnx": ("onnxruntime",),
+    "onnx": ("onnxruntime", "onnxruntime-gpu"),
     "eager": ("torch",),
     "inductor": ("torch",),
     "tensorrt": ("torch", "torch-tensorrt", "tensorrt"),
@@ -113,10 +113,13 @@ def read(key: Key) -> Entry | None:
     """What was built under this key, or None.
 
     Raises:
-        EngineError: it is there but damaged, such as a file that was cut off.
+        EngineError: it is there but damaged, such as a file that was cut off, or others may write
+            to it.
     """
     directory = key.directory
     try:
+        for folder in (root(), directory):
+            _check_private(folder)
         with (directory / _RECORD).open("rb") as stream:
             raw = stream.read(_LARGEST_RECORD + 1)
     except FileNotFoundError:
@@ -143,7 +146,7 @@ def building(key: Key) -> Iterator[Path]:
     """A new folder to build in, while no other process builds under this key; gone afterwards.
 
     Raises:
-        EngineError: the cache cannot be written.
+        EngineError: the cache cannot be written, such as on a full disk, or others may write to it.
     """
     try:
         from filelock import FileLock
@@ -152,20 +155,19 @@ def building(key: Key) -> Iterator[Path]:
             "filelock is not installed", remedy="pip install 'magtkd-rt[engines]' brings it"
         ) from error
     try:
-        root().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{key.directory}.lock")
-        lock.acquire()
+        root().parent.mkdir(parents=True, exist_ok=True)
+        root().mkdir(mode=0o700, exist_ok=True)
+        _check_private(root())
+        with FileLock(f"{key.directory}.lock"):
+            for left in root().glob(f".*.{key.directory.name}.*"):
+                shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
+            folder = _beside(key, "building")
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        raise EngineError(
-            f"{root()} cannot be written ({error.strerror})",
-            remedy="let MAGTKD_ENGINE_CACHE name a folder that can",
-        ) from error
-    folder = Path(tempfile.mkdtemp(prefix=".building.", dir=root()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        raise _unwritable(error) from error
 
 
 def keep(key: Key, folder: Path, record: Record) -> Entry:
@@ -184,16 +186,45 @@ def keep(key: Key, folder: Path, record: Record) -> Entry:
         text = json.dumps(whole.model_dump(mode="json"), indent=1)
         (folder / _RECORD).write_text(text + "\n", "utf-8")
         if key.directory.exists():
-            aside = Path(tempfile.mkdtemp(prefix=".old.", dir=root()))
+            aside = _beside(key, "old")
             os.rename(key.directory, aside / "it")
             shutil.rmtree(aside, ignore_errors=True)
         os.rename(folder, key.directory)
     except OSError as error:
-        raise EngineError(
-            f"what was built cannot be kept in {root()} ({error.strerror})",
-            remedy="make room there, or let MAGTKD_ENGINE_CACHE name another folder",
-        ) from error
+        raise _unwritable(error) from error
     return Entry(key.directory, whole)
+
+
+def _beside(key: Key, what: str) -> Path:
+    """A new folder that is known for one of this key, and is no build."""
+    return Path(tempfile.mkdtemp(prefix=f".{what}.{key.directory.name}.", dir=root()))
+
+
+def _check_private(folder: Path) -> None:
+    """See that nobody but this user, and root, can put files there: they are run.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        EngineError: others can.
+    """
+    status = folder.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise EngineError(
+            f"{folder} belongs to another user, and what is compiled is run",
+            remedy="let MAGTKD_ENGINE_CACHE name a folder of your own",
+        )
+    if status.st_mode & 0o022:
+        raise EngineError(
+            f"other users may write into {folder}, and what is compiled is run",
+            remedy=f"chmod go-w {folder}; if you do not trust them, delete it and compile again",
+        )
+
+
+def _unwritable(error: OSError) -> EngineError:
+    return EngineError(
+        f"what is compiled cannot be kept in {root()} ({error.strerror or error})",
+        remedy="make room there, or let MAGTKD_ENGINE_CACHE name a folder that can be written",
+    )
 
 
 def _version(package: str) -> str:

@@ -20,6 +20,7 @@ from magtkd_rt.engines.cache import Key, Record, building, keep, read
 from magtkd_rt.engines.device import Device
 from magtkd_rt.engines.fresh import fresh_inputs
 from magtkd_rt.engines.interface import Backend, Runner
+from magtkd_rt.engines.mixed import run_in_parts
 from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.engines.parity import compare
 from magtkd_rt.errors import EngineError, MagtkdError
@@ -106,7 +107,8 @@ def _build(
         told("building")
         seen = fresh_inputs(bundle, graph, _BUILDING_CASES, _BUILDING_SEED, exact.run)
         backend.build(bundle, graph, [*golden, *seen], folder)
-        runner = backend.open(bundle, graph, folder)
+        # As it will run: with fewer rows at once where memory is short.
+        runner = partial(run_in_parts, graph, backend.open(bundle, graph, folder))
         told("comparing with 32 bits")
         fresh = fresh_inputs(bundle, graph, _JUDGING_CASES, _JUDGING_SEED, exact.run)
         cases = _in_time(chain(golden, fresh), len(golden) + _JUDGING_CASES // 10)

@@ -26,12 +26,18 @@ class MixedEngine:
         base: runs the other graphs, and every graph that fails elsewhere.
         elsewhere: graph -> what runs it, loaded already.
         name: of the whole, for `session.started`.
+        troubles: gets a line for each graph that fails on the way.
     """
 
-    def __init__(self, base: Engine, elsewhere: Mapping[GraphName, Runner], name: str) -> None:
+    def __init__(
+        self,
+        base: Engine,
+        elsewhere: Mapping[GraphName, Runner],
+        name: str,
+        troubles: list[str] | None = None,
+    ) -> None:
         self.name = name
-        self.troubles: list[str] = []
-        """What failed on the way, one line a graph."""
+        self.troubles: list[str] = [] if troubles is None else troubles
         self._base = base
         self._elsewhere = dict(elsewhere)
         self._lock = Lock()
@@ -57,7 +63,7 @@ class MixedEngine:
         if runner is None:
             return self._base.run(graph, inputs)
         try:
-            return _run_in_parts(runner, inputs, graph in ROW_WISE)
+            return run_in_parts(graph, runner, inputs)
         except EngineError as error:
             outputs = self._base.run(graph, inputs)  # wrong inputs fail here too
             self._give_up(graph, error)
@@ -83,15 +89,20 @@ class MixedEngine:
         _log.warning(self.troubles[-1])
 
 
-def _run_in_parts(runner: Runner, inputs: Arrays, row_wise: bool) -> dict[str, NDArray[Any]]:
+def run_in_parts(graph: GraphName, runner: Runner, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """Run a graph; where that fails and rows stand alone, such as for lack of memory, half of them.
+
+    Raises:
+        EngineError: it fails with a single row, too.
+    """
     try:
         return runner(inputs)
     except EngineError:
         rows = min(len(array) for array in inputs.values())
-        if not row_wise or rows < 2:
+        if graph not in ROW_WISE or rows < 2:
             raise
     parts = [
-        _run_in_parts(runner, {name: array[part] for name, array in inputs.items()}, row_wise)
+        run_in_parts(graph, runner, {name: array[part] for name, array in inputs.items()})
         for part in (slice(None, rows // 2), slice(rows // 2, None))
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

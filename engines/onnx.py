@@ -20,6 +20,9 @@ from magtkd_rt.errors import EngineError, ExtraMissing
 
 Arrays = Mapping[str, NDArray[Any]]
 
+Provider = str | tuple[str, dict[str, str]]
+"""What computes, by onnxruntime's name, and options for it."""
+
 _INT8_FILE: Final = "graph.onnx"
 _LEAST_IN_8_BITS: Final = 0.25
 """Share of a graph's weights from which on 8 bits can be felt."""
@@ -92,9 +95,20 @@ class OnnxEngine:
 
 
 def open_session(
-    bundle: Bundle, graph: GraphName, file: Path, threads: int
+    bundle: Bundle,
+    graph: GraphName,
+    file: Path,
+    threads: int,
+    providers: Sequence[Provider] = ("CPUExecutionProvider",),
 ) -> onnxruntime.InferenceSession:
     """Load a file that holds a bundle's graph.
+
+    Args:
+        bundle: whose graph.
+        graph: its name.
+        file: where it is.
+        threads: how many it may compute on, on the processor.
+        providers: what may compute; the first that can do it does it.
 
     Raises:
         EngineError: it cannot be loaded, or has other inputs and outputs than the manifest says.
@@ -109,9 +123,7 @@ def open_session(
     # The arena would keep the memory of the longest utterance ever heard.
     options.enable_cpu_mem_arena = False
     try:
-        session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(str(file), options, providers=list(providers))
     except Exception as error:
         raise EngineError(
             f"onnxruntime {onnxruntime.__version__} cannot load the graph {graph!r} of "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, get_args
+from itertools import product
+from typing import Final, Literal, get_args
 
 from magtkd_rt.bundle.golden import check_golden
 from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.engines.backends import open_backend
-from magtkd_rt.engines.cache import EngineName, Entry, Key, read, root
+from magtkd_rt.engines.cache import EngineName, Entry, Key, Record, read, root
 from magtkd_rt.engines.device import Device, DeviceKind, find_device
 from magtkd_rt.engines.interface import Engine, Runner
 from magtkd_rt.engines.mixed import MixedEngine
@@ -21,28 +23,41 @@ from magtkd_rt.errors import BundleError, EngineError, MagtkdError
 ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 """Engines that can be asked for by name, the default first."""
 
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
 _WORTH: Final = 1.1
 """How much faster than the default a compiled graph has to be, to be chosen by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """An engine whose graphs are loaded and agree with the bundle; `reason` is one line."""
+    """An engine whose graphs are loaded and agree with the bundle.
+
+    Attributes:
+        engine: runs them.
+        reason: one line: which engine, and why.
+        troubles: what was built and cannot be used, one line each; it grows with what fails later.
+    """
 
     engine: Engine
     reason: str
+    troubles: Sequence[str]
 
 
-def select(bundle: Bundle, prefer: str = "auto", threads: int = 2) -> Selected:
+def select(
+    bundle: Bundle, prefer: str = "auto", threads: int = 2, device: DeviceChoice = "auto"
+) -> Selected:
     """Open an engine for a bundle, and let it prove itself on the golden inputs.
 
-    Graphs that `magtkd compile` built for this machine run as they were built; the others, and
-    those that turn out damaged or wrong, on onnxruntime.
+    Graphs that `magtkd compile` built for this machine run as they were built. What turns out
+    damaged or wrong is told of, and the next fastest build takes its place; the last of all is
+    onnxruntime on the processor, which needs nothing built.
 
     Args:
         bundle: whose graphs are to be run.
         prefer: a name of :data:`ENGINES`, or `auto` for the fastest of what was compiled.
         threads: how many threads each graph may compute on.
+        device: what they were compiled for; `auto` for either.
 
     Raises:
         EngineError: there is no such engine, or it cannot run the graphs.
@@ -54,94 +69,110 @@ def select(bundle: Bundle, prefer: str = "auto", threads: int = 2) -> Selected:
         )
     wanted = ENGINES if prefer == "auto" else tuple(name for name in ENGINES if name == prefer)
     troubles: list[str] = []
-    found = _compiled(bundle, wanted, threads, by_itself=prefer == "auto", troubles=troubles)
+    places = _devices(device, troubles)
+    found = _compiled(bundle, wanted, places, threads, by_itself=prefer == "auto", told=troubles)
     plain = [graph for graph in bundle.manifest.live_graphs if graph not in found]
     with ThreadPoolExecutor(1 + len(found), thread_name_prefix="load") as pool:
         opening = {
-            graph: pool.submit(_open, bundle, graph, entry, threads)
-            for graph, entry in found.items()
+            graph: pool.submit(_open, bundle, graph, builds, threads, troubles)
+            for graph, builds in found.items()
         }
         base, what = _open_onnx(bundle, threads, plain)
-        runners: dict[GraphName, Runner] = {}
-        for graph, opened in opening.items():
-            try:
-                runners[graph] = opened.result()
-            except MagtkdError as error:
-                troubles.append(f"{graph}: {error}")
-    why = "the default" if prefer == "auto" else "asked for"
-    if not runners:
-        if prefer not in ("auto", "onnx"):
-            why = f"nothing is compiled for {prefer} here, `magtkd compile` does that"
+        opened = {graph: one.result() for graph, one in opening.items()}
+    chosen = {graph: one for graph, one in opened.items() if one is not None}
+    why = "the default" if prefer == "auto" and device == "auto" else "asked for"
+    if not chosen:
+        if prefer not in ("auto", "onnx") or device == "cuda":
+            asked = " on ".join(name for name in (prefer, device) if name not in ("auto", "cpu"))
+            why = f"nothing is compiled for {asked} here, `magtkd compile` does that"
         check_golden(bundle, base)
         reason = f"{what}: {why}; it reproduces the bundle's golden outputs"
-        return Selected(base, "; ".join([reason, *troubles]))
-    names = sorted({found[graph].record.engine for graph in runners} | {"onnx"})
-    engine = MixedEngine(base, runners, "+".join(names))
-    _prove(bundle, engine, found, troubles)
+        return Selected(base, reason, troubles)
+    names = sorted({one.record.engine for one in chosen.values()} | {"onnx"})
+    runners = {graph: one.runner for graph, one in chosen.items()}
+    engine = MixedEngine(base, runners, "+".join(names), troubles)
+    _prove(bundle, engine, chosen, troubles)
     told = ", ".join(
-        f"{graph} by {found[graph].record.engine} in {found[graph].record.precision}"
-        for graph in runners
+        f"{graph} by {one.record.engine} in {one.record.precision}"
+        for graph, one in chosen.items()
         if graph in engine.elsewhere
     )
     reason = f"{what}: {why}; compiled: {told or 'none'}; golden outputs reproduced"
-    return Selected(engine, "; ".join([reason, *troubles]))
+    return Selected(engine, reason, troubles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    record: Record
+    runner: Runner
 
 
 def _compiled(
     bundle: Bundle,
     engines: Collection[EngineName],
+    devices: Collection[Device],
     threads: int,
     *,
     by_itself: bool,
-    troubles: list[str],
-) -> dict[GraphName, Entry]:
-    """The fastest accepted build of each graph, for a device that is here."""
-    found: dict[GraphName, Entry] = {}
-    if not root().is_dir():
+    told: list[str],
+) -> dict[GraphName, list[Entry]]:
+    """The accepted builds of each graph for these devices, the fastest first."""
+    found: dict[GraphName, list[Entry]] = {}
+    if not os.path.isdir(root()):  # noqa: PTH112  (false also where it may not be looked at)
         return found
-    for device in _devices():
-        for graph in bundle.manifest.live_graphs:
-            for name in engines:
-                try:
-                    entry = read(Key.of(bundle, graph, name, device, threads))
-                except EngineError as error:
-                    troubles.append(f"{graph}: {error}")
-                    continue
-                if entry is None or not entry.record.accepted:
-                    continue
-                record = entry.record
-                if by_itself and record.median_ms * _WORTH > record.plain_ms:
-                    continue
-                if graph not in found or record.median_ms < found[graph].record.median_ms:
-                    found[graph] = entry
+    for graph, name, device in product(bundle.manifest.live_graphs, engines, devices):
+        try:
+            entry = read(Key.of(bundle, graph, name, device, threads))
+        except EngineError as error:
+            told.append(f"{graph}: {error}")
+            continue
+        if entry is None or not entry.record.accepted:
+            continue
+        record = entry.record
+        if not by_itself or record.median_ms * _WORTH <= record.plain_ms:
+            found.setdefault(graph, []).append(entry)
+    for builds in found.values():
+        builds.sort(key=lambda entry: entry.record.median_ms)
     return found
 
 
-def _devices() -> list[Device]:
-    kinds: tuple[DeviceKind, ...] = ("cpu", "cuda")
+def _devices(wanted: DeviceChoice, troubles: list[str]) -> list[Device]:
+    kinds: tuple[DeviceKind, ...] = ("cpu", "cuda") if wanted == "auto" else (wanted,)
     devices = []
     for kind in kinds:
         try:
             devices.append(find_device(kind))
-        except EngineError:
-            continue  # no GPU is no trouble
+        except EngineError as error:
+            if wanted == kind:  # else no GPU is no trouble
+                troubles.append(str(error))
     return devices
 
 
-def _open(bundle: Bundle, graph: GraphName, entry: Entry, threads: int) -> Runner:
-    record = entry.record
-    kind: DeviceKind = "cpu" if record.device == find_device("cpu").name else "cuda"
-    backend = open_backend(record.engine, kind, threads, record.precision)
-    return backend.open(bundle, graph, entry.directory)
+def _open(
+    bundle: Bundle, graph: GraphName, builds: Sequence[Entry], threads: int, troubles: list[str]
+) -> _Opened | None:
+    """The first of a graph's builds that can be opened."""
+    for build in builds:
+        record = build.record
+        kind: DeviceKind = "cpu" if record.device == find_device("cpu").name else "cuda"
+        try:
+            backend = open_backend(record.engine, kind, threads, record.precision)
+            return _Opened(record, backend.open(bundle, graph, build.directory))
+        except MagtkdError as error:
+            troubles.append(f"{graph} by {record.engine}: {error}")
+    return None
 
 
 def _prove(
-    bundle: Bundle, engine: MixedEngine, found: dict[GraphName, Entry], troubles: list[str]
+    bundle: Bundle,
+    engine: MixedEngine,
+    chosen: Mapping[GraphName, _Opened],
+    troubles: list[str],
 ) -> None:
     """Check every graph; one that is wrong elsewhere has to be right on the default engine."""
     for graph in bundle.manifest.live_graphs:
         if graph in engine.elsewhere:
-            limit = LIMITS[found[graph].record.precision].logits
+            limit = LIMITS[chosen[graph].record.precision].logits
             tolerance = max(limit, bundle.manifest.graphs[graph].tolerance)
             try:
                 check_golden(bundle, engine, tolerance, [graph])

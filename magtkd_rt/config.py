@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from magtkd_rt.errors import InputError
 
 EngineChoice = Literal["auto", "onnx", "eager", "inductor", "tensorrt"]
+DeviceChoice = Literal["auto", "cpu", "cuda"]
 AsrChoice = Literal["auto", "whisper", "pocketsphinx", "none"]
 
 
@@ -31,6 +32,7 @@ class ModelConfig:
         bundle: name or directory of the bundle.
         threads: threads that each graph may compute on.
         engine: what runs the graphs, of what was compiled; the fastest where it says auto.
+        device: what the graphs were compiled for; either where it says auto.
     """
 
     asr: AsrChoice = "auto"
@@ -38,6 +40,7 @@ class ModelConfig:
     bundle: str = "starter"
     threads: Annotated[int, Field(ge=1, le=64)] = 2
     engine: EngineChoice = "auto"
+    device: DeviceChoice = "auto"
 
 
 @dataclass(frozen=True, config=_STRICT)

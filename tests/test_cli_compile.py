@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from pathlib import Path
 
 import pytest
@@ -72,20 +71,3 @@ def test_bench_measures_every_graph(tiny_bundle: Bundle) -> None:
     assert [one["rows"] for one in measured["timings"] if one["what"] == "fusion"][-1] == 64
     assert all(one["median_ms"] > 0 for one in measured["timings"])
     assert measured["ceilings"]["flops_per_s"] > 1e8
-
-
-def test_capacity_is_searched_up_to_the_bound(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    recording = tmp_path / "quiet.wav"
-    with wave.open(str(recording), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(bytes(2 * 16_000))
-    options = ["--bundle", str(tiny_bundle.directory), "--most", "3", "--json"]
-    done = CliRunner().invoke(
-        app, ["bench", "capacity", "--input", str(recording), *options], catch_exceptions=False
-    )
-    found = json.loads(done.stdout)
-    assert [trial["conversations"] for trial in found["trials"]] == [1, 2, 3]
-    assert found["conversations"] == 3
-    assert all(trial["dropped"] == 0 for trial in found["trials"])

@@ -185,29 +185,78 @@ def bench_engines(
     run_bench_engines(bundle, engine, threads=threads, seconds=seconds, json=json)
 
 
-@bench_app.command("capacity", epilog="  magtkd bench capacity --input call.wav --asr none")
+@bench_app.command(
+    "capacity", epilog="  magtkd bench capacity --input call.wav --rttm call.rttm --out trials.json"
+)
 def bench_capacity(
     input: Annotated[  # noqa: A002  (the option's name)
-        Path, typer.Option("--input", metavar="FILE", help="A recorded conversation.")
-    ],
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="A recording whose voices are used.",
+            show_default="made voices",
+        ),
+    ] = None,
+    rttm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Who speaks when in it, so how turns are taken.",
+            show_default="the speech detector; without a recording, a telephone call",
+        ),
+    ] = None,
     bundle: Annotated[
         str, typer.Option(metavar="NAME|DIR", help="The trained models.")
     ] = "starter",
-    asr: Annotated[str, typer.Option(metavar="whisper|pocketsphinx|none")] = "none",
+    asr: Annotated[
+        str,
+        typer.Option(
+            metavar="made-up|whisper|pocketsphinx|none",
+            help="Who transcribes; made-up words cost nothing.",
+        ),
+    ] = "made-up",
     engine: Annotated[
         str, typer.Option(metavar="auto|onnx|eager|inductor|tensorrt", help="What runs them.")
     ] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="Where they may run.")
+    ] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads a model may compute on.")] = 1,
+    least: Annotated[int, typer.Option(min=1, help="Conversations to begin the search with.")] = 1,
     most: Annotated[int, typer.Option(min=1, help="Conversations to try at most.")] = 512,
+    seconds: Annotated[float, typer.Option(min=1, help="That a trial measures.")] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first conversation.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Keep every trial there; the same search goes on from them."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """Find how many conversations fit on this machine, by search.
 
-    Every one hears the recording in real time, each beginning a little after the one before.
+    Conversations are made up, each another one: turns are as long, follow each other as closely
+    and overlap as much as in a real one, and are spoken in real time.
     They fit while 95 % of the observed lag is under a second and nothing is dropped.
     """
     from magtkd_rt.cli.bench_capacity import run_bench_capacity
 
     run_bench_capacity(
-        input, bundle=bundle, asr=asr, engine=engine, threads=threads, most=most, json=json
+        input,
+        rttm,
+        out,
+        models={
+            "bundle": bundle,
+            "asr": asr,
+            "engine": engine,
+            "device": device,
+            "threads": threads,
+        },
+        least=least,
+        most=most,
+        seconds=seconds,
+        seed=seed,
+        json=json,
     )

@@ -90,6 +90,8 @@ async def serve(config: ServeConfig) -> None:
         stack.push_async_callback(host.close, "server is shutting down")
         loading.ready(host)
         print(f"magtkd: {models.asr_reason}; {models.engine_reason}", file=sys.stderr)
+        for trouble in models.troubles:
+            print(f"magtkd: warning: {trouble}", file=sys.stderr)
         print(f"magtkd: serving on {server.page}", file=sys.stderr, flush=True)
         await stopped.wait()
         await ingest.close(reasons[0])

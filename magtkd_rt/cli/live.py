@@ -11,7 +11,9 @@ import typer
 from magtkd_rt.cli.model_options import (
     AsrOption,
     BundleOption,
+    DeviceOption,
     EngineOption,
+    ProvisionalOption,
     ThreadsOption,
     WhisperModelOption,
 )
@@ -90,13 +92,7 @@ def live(
         bool | None,
         typer.Option("--fast/--real-time", help="A recording as fast as this machine can."),
     ] = None,
-    provisional: Annotated[
-        bool | None,
-        typer.Option(
-            "--provisional/--no-provisional",
-            help="Results on the way, while somebody speaks; never with --fast.",
-        ),
-    ] = None,
+    provisional: ProvisionalOption = None,
     fps: Annotated[
         float | None,
         typer.Option(help="Pictures a second that are looked at, at most.", show_default="10"),
@@ -120,6 +116,7 @@ def live(
     bundle: BundleOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
+    device: DeviceOption = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -187,6 +184,7 @@ def live(
         "bundle": bundle,
         "threads": threads,
         "engine": engine,
+        "device": device,
         "record": record,
         "jsonl": jsonl,
         "view": view,

@@ -1,4 +1,4 @@
-"""The options of the models, which `magtkd-live` and `magtkd serve` share."""
+"""The options of models and results, which `magtkd-live` and `magtkd serve` share."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ EngineOption = Annotated[
         metavar="auto|onnx|eager|inductor|tensorrt",
         help="What runs the models, of what `magtkd compile` built; onnx needs nothing built.",
         show_default="auto: the fastest",
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|cpu|cuda",
+        help="Where models may run, of what `magtkd compile` built.",
+        show_default="auto: either",
+    ),
+]
+ProvisionalOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--provisional/--no-provisional",
+        help="Results on the way, while somebody speaks in real time.",
     ),
 ]
 ThreadsOption = Annotated[

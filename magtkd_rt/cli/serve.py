@@ -10,7 +10,9 @@ import typer
 from magtkd_rt.cli.model_options import (
     AsrOption,
     BundleOption,
+    DeviceOption,
     EngineOption,
+    ProvisionalOption,
     ThreadsOption,
     WhisperModelOption,
 )
@@ -40,17 +42,13 @@ def serve(
             show_default="8",
         ),
     ] = None,
-    provisional: Annotated[
-        bool | None,
-        typer.Option(
-            "--provisional/--no-provisional", help="Results on the way, while somebody speaks."
-        ),
-    ] = None,
+    provisional: ProvisionalOption = None,
     asr: AsrOption = None,
     whisper_model: WhisperModelOption = None,
     bundle: BundleOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
+    device: DeviceOption = None,
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -145,6 +143,7 @@ def serve(
         "bundle": bundle,
         "threads": threads,
         "engine": engine,
+        "device": device,
         "jsonl": jsonl,
         "fps": fps,
         "max_senders": max_senders,

@@ -32,7 +32,11 @@ def check_bundle(name: str) -> list[Finding]:
     selected = select_engine(bundle)
     selected.engine.close()
     found = f"{bundle.manifest.name}: {len(bundle.manifest.files)} files have the right hash"
-    return [Finding("bundle", "ok", found), Finding("engine", "ok", selected.reason)]
+    unused = [
+        Finding("engine", "warning", f"not used: {trouble}", "magtkd compile builds it anew")
+        for trouble in selected.troubles
+    ]
+    return [Finding("bundle", "ok", found), Finding("engine", "ok", selected.reason), *unused]
 
 
 def check_words(kind: AsrChoice, model: str) -> list[Finding]:

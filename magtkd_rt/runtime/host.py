@@ -138,6 +138,7 @@ class SessionHost:
             "lag_ms": round(max((one.lag_ms for one in going_on), default=0.0), 1),
             "pending": sum(one.pending for one in going_on),
             "dropped": dict(dropped),
+            "batches": {graph: dict(runs) for graph, runs in self._models.batches().items()},
             **self.counters,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 from magtkd_rt.asr.base import Transcriber
 from magtkd_rt.asr.process import PocketsphinxProcess
 from magtkd_rt.asr.select import select as select_asr
+from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.config import ModelConfig
 from magtkd_rt.engines.batching import BatchingEngine
-from magtkd_rt.engines.mixed import MixedEngine
 from magtkd_rt.engines.select import select as select_engine
 from magtkd_rt.errors import MagtkdError
 from magtkd_rt.runtime.recogniser import Recogniser
@@ -27,7 +28,7 @@ class Models:
         engine_reason: one line: which engine, and why.
         transcriber: None where nothing is transcribed.
         asr_reason: one line: which transcriber, and why.
-        troubles: what failed of the engine since then, one line each; it grows.
+        troubles: what of the engine cannot be used, one line each; it grows with what fails later.
     """
 
     recogniser: Recogniser
@@ -40,6 +41,11 @@ class Models:
     def bundle(self) -> Bundle:
         """The bundle that is run."""
         return self.recogniser.bundle
+
+    def batches(self) -> dict[GraphName, Counter[int]]:
+        """By graph, how many runs have served how many sessions at once."""
+        engine = self.recogniser.engine
+        return engine.batches() if isinstance(engine, BatchingEngine) else {}
 
     def transcriber_for_session(self) -> Transcriber | None:
         """A transcriber for one more session, to be let go by `release`.
@@ -64,7 +70,7 @@ class Models:
 
 
 def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> Models:
-    """Load the models, the transcriber beside the rest.
+    """Load the models, the transcriber beside the rest, and run each once.
 
     Args:
         config: the settings.
@@ -77,19 +83,15 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
         asr = pool.submit(_transcriber, config, transcriber)
         try:
             bundle = Bundle.load(config.bundle)
-            selected = select_engine(bundle, config.engine, threads=config.threads)
+            selected = select_engine(bundle, config.engine, config.threads, config.device)
+            recogniser = Recogniser(bundle, BatchingEngine(selected.engine))
+            recogniser.warm_up()
         except MagtkdError:
             if asr.exception() is None and (opened := asr.result()[0]) not in (None, transcriber):
                 opened.close()
             raise
         opened, asr_reason = asr.result()
-    return Models(
-        Recogniser(bundle, BatchingEngine(selected.engine)),
-        selected.reason,
-        opened,
-        asr_reason,
-        selected.engine.troubles if isinstance(selected.engine, MixedEngine) else (),
-    )
+    return Models(recogniser, selected.reason, opened, asr_reason, selected.troubles)
 
 
 def _transcriber(config: ModelConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:

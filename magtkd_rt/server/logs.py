@@ -32,6 +32,11 @@ def say(level: int, event: str, **fields: object) -> None:
     LOGGER.log(level, event, extra={"fields": fields})
 
 
+def say_raised(event: str, error: Exception, **fields: object) -> None:
+    """Log an exception that nobody foresaw, with its traceback as `error`."""
+    LOGGER.error(event, extra={"fields": fields}, exc_info=error)
+
+
 class ServerLog:
     """Logs what happens to sessions and connections.
 

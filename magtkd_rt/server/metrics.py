@@ -9,7 +9,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client import Counter as Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from magtkd_rt import wire
@@ -19,6 +23,8 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 LATENCY_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Upper bounds of the histograms' buckets."""
+BATCHES: Final = (1, 2, 4, 8, 16, 32, 64)
+"""Upper bounds of the buckets of how many conversations shared a run."""
 MAX_REASONS: Final = 20
 """Reasons of sessions' ends that are told apart, so that no client can make up more."""
 
@@ -33,7 +39,7 @@ class Metrics:
     Args:
         hub: whose subscribers, queues and counters are told.
         describe: further state, asked when it is scraped: of it `lag_ms`, `pending`, `senders`,
-            `senders_lost` and `dropped` are told where they are there.
+            `senders_lost`, `dropped` and `batches` are told where they are there.
     """
 
     def __init__(self, hub: Hub, describe: Callable[[], Mapping[str, object]] = dict) -> None:
@@ -97,6 +103,9 @@ class Metrics:
         return reason if reason in self._reasons else "other"
 
 
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+
 class _Present(Collector):
     """What is so at the moment of the scrape."""
 
@@ -107,7 +116,7 @@ class _Present(Collector):
         self._running = running
         self._describe = describe
 
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    def collect(self) -> Iterator[Family]:
         yield _gauge("sessions_running", "Sessions that go on.", len(self._running))
         depths = self._hub.queue_depths()
         yield _gauge("subscribers", "Subscribers that are connected.", len(depths))
@@ -132,6 +141,7 @@ class _Present(Collector):
             if isinstance(value, int | float):
                 yield _gauge(name, what, value * scale)
         yield _media_dropped(state.get("dropped"))
+        yield _batches(state.get("batches"))
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Nothing: so that nobody asks for the values when this is registered."""
@@ -146,6 +156,23 @@ def _media_dropped(dropped: object) -> GaugeMetricFamily:
     )
     for kind, count in Counter(dropped if isinstance(dropped, Mapping) else {}).items():
         family.add_metric([str(kind)], count)
+    return family
+
+
+def _batches(batches: object) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(
+        "magtkd_batch_callers",
+        "Conversations that shared a run, by graph.",
+        labels=["graph"],
+    )
+    for graph, runs in (batches if isinstance(batches, Mapping) else {}).items():
+        buckets = [
+            (str(bound), float(sum(n for callers, n in runs.items() if callers <= bound)))
+            for bound in BATCHES
+        ]
+        buckets.append(("+Inf", float(sum(runs.values()))))
+        callers = sum(callers * n for callers, n in runs.items())
+        family.add_metric([str(graph)], buckets, sum_value=callers)
     return family
 
 

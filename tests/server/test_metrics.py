@@ -62,6 +62,7 @@ def test_drops_queues_and_state_are_asked_when_it_is_scraped(script: Any) -> Non
     hub.publish(script.status())
     hub.counters["refused_token"] += 3
     state |= {"lag_ms": 1500.0, "pending": 2, "senders": 3, "dropped": {"pictures": 7}}
+    state |= {"batches": {"speaker": {1: 6, 3: 2, 70: 1}, "fusion": {}}}
     found = values(metrics.text().decode())
     assert found["magtkd_subscribers"] == found["magtkd_subscriber_queue_messages"] == 2
     assert found["magtkd_subscriber_queue_longest"] == 1
@@ -71,6 +72,12 @@ def test_drops_queues_and_state_are_asked_when_it_is_scraped(script: Any) -> Non
     assert found["magtkd_senders"] == 3 and "magtkd_senders_lost" not in found
     assert found["magtkd_media_dropped{kind=pictures}"] == 7
     assert found["process_resident_memory_bytes"] > 1 << 20
+    callers = {key: value for key, value in found.items() if "callers" in key and "speaker" in key}
+    by_bound = (found[f"magtkd_batch_callers_bucket{{graph=speaker,le={n}}}"] for n in (2, 4, 64))
+    assert list(by_bound) == [6, 8, 8]
+    assert callers["magtkd_batch_callers_count{graph=speaker}"] == 9
+    assert callers["magtkd_batch_callers_sum{graph=speaker}"] == 82
+    assert found["magtkd_batch_callers_count{graph=fusion}"] == 0
 
 
 def test_the_number_of_time_series_is_bounded(script: Any) -> None:

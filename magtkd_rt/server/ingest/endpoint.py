@@ -26,7 +26,7 @@ from magtkd_rt.server.ingest.limits import CLOSE_CODES, Refused, SenderLimits
 from magtkd_rt.server.ingest.link import SenderLink
 from magtkd_rt.server.ingest.parser import read_hello
 from magtkd_rt.server.ingest.session import SenderSession
-from magtkd_rt.server.logs import ServerLog
+from magtkd_rt.server.logs import ServerLog, say
 from magtkd_rt.server.subscription import Subscription
 from magtkd_rt.sources.incoming import Incoming
 from magtkd_rt.sources.ingest import IngestSource
@@ -36,8 +36,6 @@ SHUTDOWN_SECONDS: Final = 10.0
 LAST_SECONDS: Final = 30.0
 """How long a sender may take for the last events."""
 _REMEMBERED: Final = 64
-
-_log = logging.getLogger("magtkd_rt.server")
 
 
 class IngestEndpoint:
@@ -235,7 +233,7 @@ class IngestEndpoint:
         except InputError as error:
             raise Refused("unsupported", str(error)) from error
         except MagtkdError as error:
-            _log.error("no session could begin: %s", error)
+            say(logging.ERROR, "session_not_begun", reason=str(error))
             raise Refused("overload", "no session can begin here; the log says why") from error
 
     def _subscribe(self, session: SenderSession, hello: wire.Hello) -> Subscription | None:

@@ -12,12 +12,11 @@ from magtkd_rt import wire
 from magtkd_rt.errors import MagtkdError
 from magtkd_rt.server.ingest.host import Hosted
 from magtkd_rt.server.ingest.limits import Refused
+from magtkd_rt.server.logs import say, say_raised
 from magtkd_rt.sources.ingest import IngestSource
 
 if TYPE_CHECKING:
     from magtkd_rt.server.ingest.link import SenderLink
-
-_log = logging.getLogger("magtkd_rt.server")
 
 
 class SenderSession:
@@ -121,10 +120,10 @@ class SenderSession:
             await self._hosted.wait()
         except MagtkdError as error:
             self.failed = True
-            _log.error("session %s failed: %s", self.session_id, error)
-        except Exception:
+            say(logging.ERROR, "session_failed", session_id=self.session_id, reason=str(error))
+        except Exception as error:
             self.failed = True
-            _log.exception("session %s failed", self.session_id)
+            say_raised("session_failed", error, session_id=self.session_id)
         finally:
             if self._expiry is not None:
                 self._expiry.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.errors import BundleError
 from magtkd_rt.server import EventServer, Hub
 from magtkd_rt.server.ingest import Hosted, IngestEndpoint, SenderLimits
+from magtkd_rt.server.logs import JsonLines
 from magtkd_rt.sources import MemorySource, Source
 
 pytestmark = pytest.mark.anyio
@@ -211,4 +214,47 @@ async def test_what_is_wrong_here_is_logged_and_not_told(caplog: pytest.LogCaptu
         assert await sender.closed() == 1013
     assert [error.code for error in sender.errors] == ["overload"]
     assert "secret" not in sender.errors[0].message
-    assert "secret" in caplog.text
+    line, _ = logged(caplog)
+    assert (line["level"], line["event"]) == ("error", "session_not_begun")
+    assert "/secret/bundle is damaged" in line["reason"]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [json.loads(JsonLines().format(record)) for record in caplog.records]
+
+
+class Failing:
+    """A session that fails at once."""
+
+    session_id = "call-9"
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def begin(self, source: Source, hello: wire.Hello) -> Hosted:
+        return self
+
+    def stop(self, reason: str) -> None:
+        pass
+
+    async def wait(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [(BundleError("it is damaged", remedy="get it anew"), "reason"), (ValueError("odd"), "error")],
+)
+async def test_a_session_that_fails_is_logged_under_its_id(
+    caplog: pytest.LogCaptureFixture, error: Exception, field: str
+) -> None:
+    hub = Hub()
+    endpoint = IngestEndpoint(hub, Failing(error))
+    async with EventServer(hub, port=0, ingest=endpoint) as server, endpoint:
+        sender = await Sender.dial(server.url.replace("events", "ingest"))
+        await sender.say(type="hello", audio=SOUND)
+        assert await sender.closed() == 1011
+    (line,) = logged(caplog)
+    assert (line["level"], line["event"]) == ("error", "session_failed")
+    assert line["session_id"] == "call-9"
+    assert str(error) in line[field]
