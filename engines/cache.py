@@ -118,8 +118,7 @@ def read(key: Key) -> Entry | None:
     """
     directory = key.directory
     try:
-        for folder in (root(), directory):
-            _check_private(folder)
+        check_private(directory)
         with (directory / _RECORD).open("rb") as stream:
             raw = stream.read(_LARGEST_RECORD + 1)
     except FileNotFoundError:
@@ -157,7 +156,7 @@ def building(key: Key) -> Iterator[Path]:
     try:
         root().parent.mkdir(parents=True, exist_ok=True)
         root().mkdir(mode=0o700, exist_ok=True)
-        _check_private(root())
+        check_private(root())
         with FileLock(f"{key.directory}.lock"):
             for left in root().glob(f".*.{key.directory.name}.*"):
                 shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
@@ -195,12 +194,7 @@ def keep(key: Key, folder: Path, record: Record) -> Entry:
     return Entry(key.directory, whole)
 
 
-def _beside(key: Key, what: str) -> Path:
-    """A new folder that is known for one of this key, and is no build."""
-    return Path(tempfile.mkdtemp(prefix=f".{what}.{key.directory.name}.", dir=root()))
-
-
-def _check_private(folder: Path) -> None:
+def check_private(folder: Path) -> None:
     """See that nobody but this user, and root, can put files there: they are run.
 
     Raises:
@@ -218,6 +212,11 @@ def _check_private(folder: Path) -> None:
             f"other users may write into {folder}, and what is compiled is run",
             remedy=f"chmod go-w {folder}; if you do not trust them, delete it and compile again",
         )
+
+
+def _beside(key: Key, what: str) -> Path:
+    """A new folder that is known for one of this key, and is no build."""
+    return Path(tempfile.mkdtemp(prefix=f".{what}.{key.directory.name}.", dir=root()))
 
 
 def _unwritable(error: OSError) -> EngineError:

@@ -13,7 +13,7 @@ from magtkd_rt.bundle.golden import check_golden
 from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.engines.backends import open_backend
-from magtkd_rt.engines.cache import EngineName, Entry, Key, Record, read, root
+from magtkd_rt.engines.cache import EngineName, Entry, Key, Record, check_private, read, root
 from magtkd_rt.engines.device import Device, DeviceKind, find_device
 from magtkd_rt.engines.interface import Engine, Runner
 from magtkd_rt.engines.mixed import MixedEngine
@@ -119,6 +119,11 @@ def _compiled(
     """The accepted builds of each graph for these devices, the fastest first."""
     found: dict[GraphName, list[Entry]] = {}
     if not os.path.isdir(root()):  # noqa: PTH112  (false also where it may not be looked at)
+        return found
+    try:
+        check_private(root())
+    except EngineError as error:
+        told.append(str(error))
         return found
     for graph, name, device in product(bundle.manifest.live_graphs, engines, devices):
         try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,17 +165,6 @@ def test_what_passed_then_and_is_wrong_now_runs_on_the_default_engine(
     assert all("is 0.5 away" in trouble for trouble in selected.troubles)
 
 
-def test_two_that_build_the_same_wait_for_each_other(tiny_bundle: Bundle) -> None:
-    backends = [CopyBackend(), CopyBackend()]
-    threads = [threading.Thread(target=compile_all, args=(tiny_bundle, b)) for b in backends]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    built = sorted(graph for backend in backends for graph in backend.built)
-    assert built == sorted(tiny_bundle.manifest.live_graphs)
-
-
 def test_another_process_waits_for_the_lock(tiny_bundle: Bundle) -> None:
     key = Key.of(tiny_bundle, "text", "inductor", CPU, 2)
     code = (
@@ -204,14 +191,6 @@ def test_a_build_that_breaks_off_leaves_nothing(tiny_bundle: Bundle, own_cache: 
     assert [path.name for path in own_cache.iterdir()] == [f"{key.directory.name}.lock"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_cache_that_cannot_be_written_says_so(tiny_bundle: Bundle, own_cache: Path) -> None:
-    own_cache.mkdir()
-    own_cache.chmod(0o500)
-    with pytest.raises(EngineError, match="cannot be written .*MAGTKD_ENGINE_CACHE"):
-        compile_all(tiny_bundle, CopyBackend())
-
-
 def test_an_accepted_record_is_replaced_whole(tiny_bundle: Bundle) -> None:
     key = Key.of(tiny_bundle, "text", "inductor", CPU, 2)
     (record, *_) = compile_all(tiny_bundle, CopyBackend())
@@ -221,17 +200,6 @@ def test_an_accepted_record_is_replaced_whole(tiny_bundle: Bundle) -> None:
     entry = read(key)
     assert entry is not None
     assert list(entry.record.files) == ["new"]
-
-
-def no_library(name: str) -> None:
-    raise OSError(name)
-
-
-def test_no_cuda_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    find_device.cache_clear()
-    monkeypatch.setattr("ctypes.CDLL", no_library)
-    with pytest.raises(EngineError, match="there is no CUDA here .*--device cpu"):
-        find_device("cuda")
 
 
 class Crowded:

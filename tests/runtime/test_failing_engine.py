@@ -34,6 +34,7 @@ async def test_it_is_told_of_once_and_every_utterance_gets_its_result(
 ) -> None:
     monkeypatch.setattr(Detectors, "open", lambda _: Detectors(LoudIsSpeech(), None))
     mixed = MixedEngine(FakeEngine(tiny_bundle), {"audio": no_memory}, "inductor+onnx")
+    mixed.troubles.append("video by inductor: it is damaged")  # told of at the start
     recogniser = Recogniser(tiny_bundle, BatchingEngine(mixed))
     models = Models(recogniser, "fake", Repeats(), "repeats", mixed.troubles)
     events: list[wire.Event] = []
@@ -42,5 +43,8 @@ async def test_it_is_told_of_once_and_every_utterance_gets_its_result(
     hello = wire.Hello(audio=wire.AudioFormat(sample_rate=16_000))
     await (await host.begin(source, hello)).wait()
     told = [e.message for e in events if isinstance(e, wire.Status) and e.level == "warning"]
-    assert told == ["the graph 'audio' failed and runs on fake now: the GPU has too little memory"]
+    assert told == [
+        "video by inductor: it is damaged",
+        "the graph 'audio' failed and runs on fake now: the GPU has too little memory",
+    ]
     assert len(finals(events)) == 2
