@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,6 +23,7 @@ from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.engines.fresh import SENTENCES
 from magtkd_rt.runtime.host import HostedSession, SessionHost
 from magtkd_rt.runtime.models import Models
+from magtkd_rt.runtime.peak import children
 
 MADE_UP: Final = "made-up"
 """Instead of a transcriber's name: `made_up_words`."""
@@ -46,7 +49,7 @@ class Trial:
         worst_p95_ms: the same, of the conversation that lagged most.
         final_p95_ms: from the last sound of an utterance to its result; None where there was none.
         finals: results.
-        cores: processor time of this process by time, transcribers of their own not counted.
+        cores: processor time by time, transcribers' processes included.
         together: by graph whose runs are shared, how many conversations share one, on average.
         dropped: what was lost for lack of time.
         gave_way: how often something was left out for lack of time.
@@ -133,9 +136,9 @@ class Trials:
                 await asyncio.sleep(SPREAD_S / count)
             await asyncio.sleep(SETTLE_S)
             heard.listening = True
-            start, used, together = time.monotonic(), time.process_time(), self._models.batches()
+            start, used, together = time.monotonic(), _processor_s(), self._models.batches()
             lags = await self._look(sessions)
-            took, used = time.monotonic() - start, time.process_time() - used
+            took, used = time.monotonic() - start, _processor_s() - used
             heard.listening = False
             shared = _callers(together, self._models.batches())
             dropped = sum(sum(session.dropped.values()) for session in sessions)
@@ -197,6 +200,18 @@ class _Heard:
                 self.gave_way += 1
             case _:
                 pass
+
+
+def _processor_s() -> float:
+    """Processor time of this process and of those that it has started and that go on."""
+    spent = time.process_time()
+    for child in children(os.getpid()):
+        try:
+            told = Path(f"/proc/{child}/stat").read_text("utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        spent += (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
 
 
 def _callers(

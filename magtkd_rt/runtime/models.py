@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +85,9 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
         try:
             bundle = Bundle.load(config.bundle)
             selected = select_engine(bundle, config.engine, config.threads, config.device)
-            recogniser = Recogniser(bundle, BatchingEngine(selected.engine))
+            recogniser = Recogniser(
+                bundle, BatchingEngine(selected.engine, at_once=_runs_at_once())
+            )
             recogniser.warm_up()
         except MagtkdError:
             if asr.exception() is None and (opened := asr.result()[0]) not in (None, transcriber):
@@ -92,6 +95,14 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
             raise
         opened, asr_reason = asr.result()
     return Models(recogniser, selected.reason, opened, asr_reason, selected.troubles)
+
+
+def _runs_at_once() -> int:
+    """Runs of one graph side by side: more than one only where that leaves cores for the rest.
+
+    On two cores two at once made batches smaller, and conversations late sooner.
+    """
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _transcriber(config: ModelConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:

@@ -40,7 +40,7 @@ class PeakWatch(threading.Thread):
     def run(self) -> None:
         """Look, until the process has ended."""
         while not self._over.wait(_LOOK_EVERY_S):
-            for pid in (self._pid, *_children(self._pid)):
+            for pid in (self._pid, *children(self._pid)):
                 peak = _peak_kb(pid)
                 if peak is not None:
                     self._peaks[pid] = peak
@@ -48,7 +48,8 @@ class PeakWatch(threading.Thread):
                     self._over.set()
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that go on."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     try:
         return [int(child) for each in lists for child in each.read_text().split()]

@@ -72,6 +72,8 @@ async def test_sessions_side_by_side_say_what_each_says_alone(
         assert [len(results) for results in alone] == [2, 2, 1]
         assert host.sessions == []
         assert host.counters["sessions_begun"] == 2 * len(PATTERNS)
+        batches = host.describe()["batches"]
+        assert isinstance(batches, dict) and sum(batches["fusion"].values()) > 0
 
 
 async def test_one_more_than_may_be_is_refused_until_one_ends(
