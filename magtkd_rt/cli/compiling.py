@@ -26,8 +26,8 @@ def compile_bundle(
         str,
         typer.Option(
             metavar="auto|int8|float16|bfloat16|float32",
-            help="What it will compute in; auto: half on a GPU, on the processor 8 bits "
-            "for onnx and else 32.",
+            help="What it will compute in; auto: half on a GPU, 32 bits on the processor; "
+            "for onnx 32 on a GPU, 8 on the processor.",
         ),
     ] = "auto",
     graphs: Annotated[
