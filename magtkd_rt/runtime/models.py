@@ -85,9 +85,8 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
         try:
             bundle = Bundle.load(config.bundle)
             selected = select_engine(bundle, config.engine, config.threads, config.device)
-            recogniser = Recogniser(
-                bundle, BatchingEngine(selected.engine, at_once=_runs_at_once())
-            )
+            at_once = max(1, (os.cpu_count() or 1) // config.threads)
+            recogniser = Recogniser(bundle, BatchingEngine(selected.engine, at_once=at_once))
             recogniser.warm_up()
         except MagtkdError:
             if asr.exception() is None and (opened := asr.result()[0]) not in (None, transcriber):
@@ -95,14 +94,6 @@ def load_models(config: ModelConfig, transcriber: Transcriber | None = None) -> 
             raise
         opened, asr_reason = asr.result()
     return Models(recogniser, selected.reason, opened, asr_reason, selected.troubles)
-
-
-def _runs_at_once() -> int:
-    """Runs of one graph side by side: more than one only where that leaves cores for the rest.
-
-    On two cores two at once made batches smaller, and conversations late sooner.
-    """
-    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _transcriber(config: ModelConfig, given: Transcriber | None) -> tuple[Transcriber | None, str]:
