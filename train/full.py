@@ -19,7 +19,7 @@ from magtkd_rt.train.stage1.recipe import FEATURES, train_stage1
 from magtkd_rt.train.stage1.settings import FuseConfig, read_settings
 from magtkd_rt.train.stage1.voices import voices_of
 from magtkd_rt.train.stage2.features import read_features
-from magtkd_rt.train.stage2.fuse import FuseSettings, fuse, load_model
+from magtkd_rt.train.stage2.fuse import FuseSettings, dev_score, fuse, load_model
 from magtkd_rt.train.stage2.model import FARTHEST, Adapter
 from magtkd_rt.train.stage2.training import Stage2Recipe, Trained
 
@@ -97,8 +97,8 @@ def export(run: Path, target: Path, voices: bool = True) -> Bundle:
         raise InputError(
             f"no streaming fusion in {run}", remedy="run `magtkd train all`, with mode = streaming"
         )
-    best = max(seeds, key=lambda path: json.loads(path.read_text(encoding="utf-8"))["dev_score"])
-    model, temperature = load_model(best.parent)
+    best = max((path.parent for path in seeds), key=dev_score)
+    model, temperature = load_model(best)
     dev = read_features(run / FEATURES)["dev"]
     sure = Trained(model, temperature, 0.0, 0).probabilities(dev).max(axis=1)
     text, audio, video = (Adapted(model.adapter, index).eval() for index in range(3))
