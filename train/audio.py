@@ -16,6 +16,7 @@ from torch.nn import functional
 from magtkd_rt.features.fit import fit_waveform
 from magtkd_rt.models.audio import MIN_SAMPLES, SAMPLE_RATE, AudioStudent
 from magtkd_rt.train.corpora.starter import Clip, read_ravdess, read_sound
+from magtkd_rt.train.files import write_npz
 from magtkd_rt.train.loop import (
     Average,
     Run,
@@ -288,7 +289,7 @@ def train_audio(
     features, logits = leave_out("towards", read_out(student, learned)[0])
     score = uar(learned.labels, alone.argmax(1))
     console.log(f"audio: UAR {score:.3f} on training actors by heads that have not heard them")
-    np.savez(folder / "unheard.npz", features=features, logits=logits, alone=alone)
+    write_npz(folder / "unheard.npz", {"features": features, "logits": logits, "alone": alone})
     return student
 
 
@@ -315,6 +316,6 @@ def _pooled(
             versions, labels, actors = (arrays[name] for name in ("versions", "labels", "actors"))
         return Pooled(torch.from_numpy(versions), labels, actors)
     pooled = pool_clips(student, read_ravdess(data, split), recipe.altered, recipe.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(path, versions=pooled.versions.numpy(), labels=pooled.labels, actors=pooled.actors)
+    arrays = {"versions": pooled.versions.numpy(), "labels": pooled.labels, "actors": pooled.actors}
+    write_npz(path, arrays)
     return pooled

@@ -20,6 +20,7 @@ from magtkd_rt.models.video import VideoStudent
 from magtkd_rt.train import audio, text, video
 from magtkd_rt.train.asr_errors import RecogniserErrors
 from magtkd_rt.train.corpora.starter import SPLITS, Clip, read_fer2013, read_meld, read_ravdess
+from magtkd_rt.train.files import write_npz
 from magtkd_rt.train.fusion import Split, borrowed_alone
 from magtkd_rt.train.loop import bf16_is_faster, digest
 from magtkd_rt.train.metrics import weighted_f1
@@ -40,13 +41,14 @@ def cached(path: Path, build: Callable[[], Bank]) -> Bank:
             return Bank(**{name: arrays[name] for name in names})
     Console().log(f"encoding {path.stem}")
     bank = build()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
+    write_npz(
         path,
-        features=bank.features,
-        logits=bank.logits,
-        labels=bank.labels,
-        owner=bank.owner,
+        {
+            "features": bank.features,
+            "logits": bank.logits,
+            "labels": bank.labels,
+            "owner": bank.owner,
+        },
     )
     return bank
 

@@ -17,8 +17,9 @@ from magtkd_rt.errors import InputError
 from magtkd_rt.train.stage1.export import Fused, export_run, read_record
 from magtkd_rt.train.stage1.recipe import FEATURES, train_stage1
 from magtkd_rt.train.stage1.settings import FuseConfig, read_settings
+from magtkd_rt.train.stage1.voices import voices_of
 from magtkd_rt.train.stage2.features import read_features
-from magtkd_rt.train.stage2.fuse import FuseSettings, fuse, load_model
+from magtkd_rt.train.stage2.fuse import FuseSettings, dev_score, fuse, load_model
 from magtkd_rt.train.stage2.model import FARTHEST, Adapter
 from magtkd_rt.train.stage2.training import Stage2Recipe, Trained
 
@@ -30,13 +31,14 @@ LICENCES: Final = {
 }
 
 
-def train_all(config: Path, data: Path, out: Path) -> None:
+def train_all(config: Path, data: Path, out: Path, voices: bool = True) -> None:
     """Every stage: text, audio, video, distil, fuse, and where the live runtime can use it, export.
 
     Args:
         config: a TOML file, see `configs/`.
         data: the corpus.
         out: everything goes there; the bundle into its folder `bundle`.
+        voices: see `export`.
 
     Raises:
         DataError: the corpus cannot be used.
@@ -48,7 +50,7 @@ def train_all(config: Path, data: Path, out: Path) -> None:
         return
     fuse_run(out, settings.fuse)
     if settings.video.view == "live" and settings.fuse.mode != "paper":
-        bundle = export(out, out / BUNDLE)
+        bundle = export(out, out / BUNDLE, voices)
         Console(markup=False, log_path=False).log(f"the bundle is in {bundle.directory}")
     else:
         Console(markup=False, log_path=False).log(
@@ -77,8 +79,13 @@ def fuse_run(run: Path, chosen: FuseConfig) -> None:
     fuse(run / FEATURES, run / FUSION, recipe, settings)
 
 
-def export(run: Path, target: Path) -> Bundle:
+def export(run: Path, target: Path, voices: bool = True) -> Bundle:
     """The run's best streaming MAGT by dev, and its encoders, as a bundle.
+
+    Args:
+        run: the folder of a `magtkd train all`.
+        target: the bundle's directory.
+        voices: take the starter's voice graph along, which tells speakers apart.
 
     Raises:
         InputError: a stage has not been run, or its pictures are not those of the live runtime.
@@ -90,8 +97,8 @@ def export(run: Path, target: Path) -> Bundle:
         raise InputError(
             f"no streaming fusion in {run}", remedy="run `magtkd train all`, with mode = streaming"
         )
-    best = max(seeds, key=lambda path: json.loads(path.read_text(encoding="utf-8"))["dev_score"])
-    model, temperature = load_model(best.parent)
+    best = max((path.parent for path in seeds), key=dev_score)
+    model, temperature = load_model(best)
     dev = read_features(run / FEATURES)["dev"]
     sure = Trained(model, temperature, 0.0, 0).probabilities(dev).max(axis=1)
     text, audio, video = (Adapted(model.adapter, index).eval() for index in range(3))
@@ -109,7 +116,14 @@ def export(run: Path, target: Path) -> Bundle:
         use="train, dev for selection, test for the report",
     )
     licence = "research use only: trained on data for research, see the model card"
-    return export_run(run, fused, target, licence=licence, corpus=corpus)
+    return export_run(
+        run,
+        fused,
+        target,
+        licence=licence,
+        corpus=corpus,
+        voices=voices_of() if voices else None,
+    )
 
 
 class Adapted(nn.Module):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from magtkd_rt.errors import InputError
 from magtkd_rt.train.files import replacing
 from magtkd_rt.train.progress import progress_bar as progress_bar
 
@@ -116,14 +117,21 @@ class Run:
         return len(self.history)
 
     def resume(self, *parts: Any) -> None:
-        """Load `last.pt`, if there is one, into `parts` (each with `load_state_dict`)."""
+        """Load `last.pt`, if there is one, into `parts` (each with `load_state_dict`).
+
+        Raises:
+            InputError: it is damaged.
+        """
         path = self.folder / "last.pt"
         if not path.exists():
             return
-        saved = torch.load(path, weights_only=True)
-        self.history, self.best_score = saved["history"], saved["best_score"]
-        for part, state in zip(parts, saved["parts"], strict=True):
-            part.load_state_dict(state)
+        try:
+            saved = torch.load(path, weights_only=True)
+            self.history, self.best_score = saved["history"], saved["best_score"]
+            for part, state in zip(parts, saved["parts"], strict=True):
+                part.load_state_dict(state)
+        except Exception as error:  # torch raises whatever it likes for a damaged file
+            raise self._damaged(path, error) from error
 
     def finish_epoch(
         self, score: float, best: dict[str, Tensor], *parts: Any, **numbers: float
@@ -144,9 +152,23 @@ class Run:
         return improved
 
     def best(self) -> dict[str, Tensor]:
-        """The weights of the best epoch by the dev split."""
-        state: dict[str, Tensor] = torch.load(self.folder / "best.pt", weights_only=True)
+        """The weights of the best epoch by the dev split.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        path = self.folder / "best.pt"
+        try:
+            state: dict[str, Tensor] = torch.load(path, weights_only=True)
+        except Exception as error:  # as above
+            raise self._damaged(path, error) from error
         return state
+
+    def _damaged(self, path: Path, error: Exception) -> InputError:
+        return InputError(
+            f"the checkpoint {path} is damaged ({' '.join(str(error).split())[:200]})",
+            remedy=f"delete {self.folder} to train this stage again",
+        )
 
 
 def save_atomically(state: Any, path: Path) -> None:

@@ -17,6 +17,7 @@ from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.errors import DataError, ExtraMissing
 from magtkd_rt.models.speaker import SAMPLES, SpeakerEncoder
 from magtkd_rt.train.corpora.starter import read_ravdess, read_sound
+from magtkd_rt.train.loop import save_atomically
 
 Floats = NDArray[np.float32]
 
@@ -180,8 +181,7 @@ def train_speaker(data: Path, out: Path) -> SpeakerEncoder:
         equal_error_rate(voices_of(encode, sounds), actors) for encode in (encoder.embed, encoder)
     )
     Console().log(f"speaker: equal error rate of two dev actors {before:.3f} -> {after:.3f}")
-    best.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(encoder.state_dict(), best)
+    save_atomically(encoder.state_dict(), best)
     return encoder
 
 

@@ -10,10 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from magtkd_rt.cli.evaluation import need_training
+from magtkd_rt.errors import InputError
+
 if TYPE_CHECKING:
     from magtkd_rt.train.corpora.check import Findings
 
 DIFFERS: Final = 1
+GIVEN: Final = ("mosi", "meld", "ravdess")
 _SHOWN: Final = 20
 
 data_app = typer.Typer(
@@ -84,6 +88,25 @@ def features_command(
         for name, array in arrays.items()
         if name.endswith("_label")
     )
+    print(f"{out}: {counts} utterances")
+
+
+@data_app.command("given", epilog="  magtkd data given mosi --data ../shared/data --out mosi.npz")
+def given_command(
+    corpus: Annotated[str, typer.Argument(metavar="|".join(GIVEN))],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="With mosi, meld and ravdess.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.npz", help="Where the features go.")],
+) -> None:
+    """Make a feature file of features that others shared, for `magtkd train fuse`."""
+    if corpus not in GIVEN:
+        raise InputError(f"no corpus {corpus}", remedy=f"choose of {', '.join(GIVEN)}")
+    need_training()
+    from magtkd_rt.train.stage2.features import write_features
+    from magtkd_rt.train.stage2.given import read_given
+
+    splits = read_given(data, corpus)
+    write_features(out, splits)
+    counts = ", ".join(f"{len(given)} {split}" for split, given in splits.items())
     print(f"{out}: {counts} utterances")
 
 

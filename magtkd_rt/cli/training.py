@@ -25,6 +25,10 @@ _Corpus = Annotated[
     Path,
     typer.Option(metavar="DIR|FILE", help="MELD.Raw, IEMOCAP_full_release, or a manifest."),
 ]
+_Voices = Annotated[
+    bool,
+    typer.Option(help="Take the starter's voice graph along, which tells speakers apart."),
+]
 _EXAMPLE = "  magtkd train {} --config configs/meld.toml --data MELD.Raw --out runs/meld"
 
 
@@ -66,12 +70,12 @@ def starter(
 
 
 @train_app.command("all", epilog=_EXAMPLE.format("all"))
-def all_stages(config: _Config, data: _Corpus, out: Out) -> None:
+def all_stages(config: _Config, data: _Corpus, out: Out, voices: _Voices = True) -> None:
     """Train a full-size bundle, every stage: text, audio, video, distil, fuse, export."""
     need_training()
     from magtkd_rt.train.full import train_all
 
-    train_all(config, data, out)
+    train_all(config, data, out, voices)
 
 
 @train_app.command(epilog=_EXAMPLE.format("text"))
@@ -102,12 +106,13 @@ def distil(config: _Config, data: _Corpus, out: Out) -> None:
 def export(
     run: Annotated[Path, typer.Option(metavar="DIR", help="The OUT of `magtkd train all`.")],
     to: Annotated[Path, typer.Option(metavar="DIR", help="The bundle's directory.")],
+    voices: _Voices = True,
 ) -> None:
     """Make a bundle of a full-size run: `magtkd-live --bundle DIR` runs it."""
     need_training()
     from magtkd_rt.train.full import export as export_bundle
 
-    print(f"the bundle is in {export_bundle(run, to).directory}")
+    print(f"the bundle is in {export_bundle(run, to, voices).directory}")
 
 
 def _stage1(config: Path, data: Path, out: Path, stage: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from magtkd_rt.errors import InputError
 from magtkd_rt.train import fusion
 from magtkd_rt.train.fusion import FusionRecipe, train_fusion
 from magtkd_rt.train.loop import Average, Run, digest, seed_everything
@@ -134,6 +135,17 @@ def test_a_run_of_something_else_starts_anew(tmp_path: Path) -> None:
     other.resume()
     assert other.epoch == 0
     assert not (tmp_path / "best.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["last.pt", "best.pt"])
+@pytest.mark.parametrize("cut", [0, 100, -100])
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, name: str, cut: int) -> None:
+    train(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError, match=f"{name} is damaged") as told:
+        train(tmp_path)
+    assert "delete" in str(told.value.remedy)
 
 
 def test_digests_tell_weights_and_arrays_apart() -> None:

@@ -54,6 +54,7 @@ from magtkd_rt.train.stage1.graphs import PictureGraph, SoundGraph, TextGraph
 from magtkd_rt.train.stage1.inputs import SHORTEST_SOUND, colours_of
 from magtkd_rt.train.stage1.pretrained import load_tokenizer, processor_of, tokenizer_file
 from magtkd_rt.train.stage1.settings import Settings
+from magtkd_rt.train.stage1.voices import VOICE_DATA, Voices
 
 ALLOWED: Final = 0.02
 """How far a graph whose weights are stored in 16 bits may be from the module."""
@@ -81,7 +82,15 @@ class Fused:
     abstain: float
 
 
-def export_run(run: Path, fused: Fused, target: Path, *, licence: str, corpus: Corpus) -> Bundle:
+def export_run(
+    run: Path,
+    fused: Fused,
+    target: Path,
+    *,
+    licence: str,
+    corpus: Corpus,
+    voices: Voices | None = None,
+) -> Bundle:
     """Write a bundle from the folder of a run.
 
     Args:
@@ -90,6 +99,7 @@ def export_run(run: Path, fused: Fused, target: Path, *, licence: str, corpus: C
         target: the bundle's directory; an older bundle there is replaced once the new one is whole.
         licence: of the weights.
         corpus: what they learned from.
+        voices: tells speakers apart; without it all that is said has one speaker.
 
     Raises:
         InputError: a stage is missing, or the pictures are not those of the live runtime.
@@ -105,6 +115,13 @@ def export_run(run: Path, fused: Fused, target: Path, *, licence: str, corpus: C
     stages = {m: stage_of(run, m) for m in ("text", "audio", "video")}
     graphs = _graphs(run, stages, settings, len(labels), fused)
     described, golden = write_graphs(graphs, run / "graphs")
+    files: dict[str, bytes | Path] = {
+        graph.file: run / "graphs" / graph.file for graph in described.values()
+    }
+    if voices:
+        described = described | {"speaker": voices.graph}
+        golden = golden + voices.golden
+        files[voices.graph.file] = voices.file
     text = settings.text
     prompts = PromptEncoder(load_tokenizer(text.model), text.max_tokens)
     config = fused.magt.config
@@ -113,7 +130,7 @@ def export_run(run: Path, fused: Fused, target: Path, *, licence: str, corpus: C
         name=target.name,
         version="1",
         licence=licence,
-        data=[corpus],
+        data=[corpus, *(VOICE_DATA if voices else ())],
         created=datetime.now(UTC).replace(microsecond=0),
         labels=labels,
         feature_size=config.feature_size,
@@ -134,6 +151,7 @@ def export_run(run: Path, fused: Fused, target: Path, *, licence: str, corpus: C
                 min_samples=SHORTEST_SOUND, max_seconds=settings.audio.longest
             ),
             video=VideoPreprocessing(max_faces=settings.video.frames),
+            speaker=voices.preprocessing if voices else None,
         ),
         graphs=described,
         fusion=Fusion(
@@ -151,11 +169,10 @@ def export_run(run: Path, fused: Fused, target: Path, *, licence: str, corpus: C
             text_confidence_threshold=TEXT_CONFIDENCE_THRESHOLD,
         ),
     )
-    files: dict[str, bytes | Path] = {
-        **{graph.file: run / "graphs" / graph.file for graph in described.values()},
+    files |= {
         "tokenizer.json": tokenizer_file(text.model),
         "golden.npz": write_golden(golden),
-        "MODEL_CARD.md": _card(run, stages, target.name, corpus, licence).encode(),
+        "MODEL_CARD.md": _card(run, stages, target.name, corpus, licence, voices).encode(),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     return write_bundle(target, manifest, files)
@@ -283,7 +300,14 @@ def _temperatures(run: Path, stages: Mapping[str, str], fused: Fused) -> Tempera
     return Temperatures(fused=fused.temperature, **found)
 
 
-def _card(run: Path, stages: Mapping[str, str], name: str, corpus: Corpus, licence: str) -> str:
+def _card(
+    run: Path,
+    stages: Mapping[str, str],
+    name: str,
+    corpus: Corpus,
+    licence: str,
+    voices: Voices | None,
+) -> str:
     """What it was made of and how good its parts are, from the run's own record."""
     record: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
     lines = [
@@ -302,6 +326,13 @@ def _card(run: Path, stages: Mapping[str, str], name: str, corpus: Corpus, licen
         ]
         model = record["settings"][modality]["model"]
         lines.append(f"| {stage} | {Path(model).name} | {told[0]} | {told[1]} |")
+    if voices:
+        lines += [
+            "",
+            f"Speakers are told apart by the voice graph of the bundle {voices.source}: "
+            f"{voices.graph.origin} ({voices.graph.licence}).",
+        ]
+        lines += [f"- {one.name} ({one.licence}): {one.use}." for one in VOICE_DATA]
     versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
     hashes = ", ".join(f"{file} {value[:16]}" for file, value in record["corpus"]["sha256"].items())
     lines += ["", f"Versions: {versions}.", "", f"Data (first digits of SHA-256): {hashes}.", ""]

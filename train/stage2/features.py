@@ -10,6 +10,7 @@ one is there, `SPLIT_label` (n,) integers, `SPLIT_dialogue` (n,) names or number
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from magtkd_rt.errors import DataError
 from magtkd_rt.labels import LABELS, MODALITIES
+from magtkd_rt.train.files import write_npz
 
 Arrays = dict[str, NDArray[Any]]
 SPLITS = ("train", "dev", "test")
@@ -152,6 +154,31 @@ def read_features(path: Path) -> dict[str, FeatureSet]:
                 remedy="encode all splits with the same models",
             )
     return splits
+
+
+def write_features(path: Path, splits: Mapping[str, FeatureSet]) -> None:
+    """Write a feature file, as :func:`read_features` reads it, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    arrays: Arrays = {}
+    for split, given in splits.items():
+        places = [np.arange(len(rows)) for rows in given.rows()]
+        named = {
+            "label": given.labels,
+            "dialogue": given.dialogue,
+            "order": np.concatenate(places),
+            "present": given.present,
+        }
+        if (given.speaker >= 0).any():
+            named["speaker"] = given.speaker
+        for name, values in zip(MODALITIES, given.features, strict=True):
+            if values.shape[1]:
+                named[name] = values
+        arrays |= {f"{split}_{name}": values for name, values in named.items()}
+        arrays["classes"] = np.array(given.classes)
+    write_npz(path, arrays)
 
 
 def build(arrays: Arrays, classes: tuple[str, ...], where: str) -> FeatureSet:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import torch
 
 from magtkd_rt.errors import DataError
+from magtkd_rt.train.files import write_json
 from magtkd_rt.train.loop import progress_bar, save_atomically
 from magtkd_rt.train.stage2.evaluate import make_folder, publish
 from magtkd_rt.train.stage2.features import FeatureSet, read_features
@@ -140,7 +141,16 @@ def save_model(trained: Trained, recipe: Stage2Recipe, train: FeatureSet, folder
         "dev_score": trained.dev_score,
         "epoch": trained.epoch,
     }
-    (folder / "model.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "model.json", described)
+
+
+def dev_score(folder: Path) -> float:
+    """How good dev says that the model in a folder is; -1 where it does not tell."""
+    try:
+        described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        return float(described["dev_score"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1.0
 
 
 def load_model(folder: Path) -> tuple[Stage2, float]:

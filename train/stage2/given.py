@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from magtkd_rt.errors import DataError
 from magtkd_rt.labels import LABELS, label_index
-from magtkd_rt.train.stage2.features import FeatureSet, build
+from magtkd_rt.train.stage2.features import FeatureSet, build, hold_out
 
 POLARITY = ("negative", "positive")
 ACTION_UNITS = 35
@@ -88,6 +88,26 @@ def read_ravdess_units(data: Path) -> dict[str, FeatureSet]:
             f"RAVDESS, {split}",
         )
     return splits
+
+
+def read_given(data: Path, corpus: str) -> dict[str, FeatureSet]:
+    """One of the given corpora by name, in splits.
+
+    MELD's embeddings are of its dev split alone: a fifth of the dialogues each is cut off as dev
+    and as test, always the same.
+
+    Args:
+        data: folder with `mosi`, `meld` and `ravdess`.
+        corpus: mosi, meld or ravdess.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    if corpus == "meld":
+        rest, test = hold_out(read_meld_embeddings(data), 0.2, seed=1)
+        train, dev = hold_out(rest, 0.25, seed=1)
+        return {"train": train, "dev": dev, "test": test}
+    return {"mosi": read_mosi, "ravdess": read_ravdess_units}[corpus](data)
 
 
 def actors_of(data: Path, split: str) -> NDArray[np.int64]:

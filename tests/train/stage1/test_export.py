@@ -19,7 +19,7 @@ from magtkd_rt.bundle.prompt import prompt_encoder
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.engines.select import select
-from magtkd_rt.errors import InputError
+from magtkd_rt.errors import BundleError, InputError
 from magtkd_rt.labels import LABELS
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.train import full
@@ -29,6 +29,7 @@ from magtkd_rt.train.stage1.encoded import read_encoded
 from magtkd_rt.train.stage1.export import Fused, export_run
 from magtkd_rt.train.stage1.recipe import train_stage1
 from magtkd_rt.train.stage1.settings import FuseConfig
+from magtkd_rt.train.stage1.voices import voices_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -110,6 +111,37 @@ def test_it_opens_and_proves_itself(bundle: Bundle) -> None:
     assert len(prompt.input_ids) < 96
 
 
+def test_it_tells_speakers_apart_as_the_starter_does(bundle: Bundle) -> None:
+    starter = Bundle.load("starter")
+    graph = bundle.manifest.graphs["speaker"]
+    assert graph == starter.manifest.graphs["speaker"] and graph.licence == "Apache-2.0"
+    assert bundle.manifest.files[graph.file] == starter.manifest.files[graph.file]
+    assert bundle.manifest.preprocessing.speaker == starter.manifest.preprocessing.speaker
+    assert {one.licence for one in bundle.manifest.data} >= {"CC BY-NC-SA 4.0"}
+    card = bundle.path("MODEL_CARD.md").read_text()
+    assert starter.manifest.files[graph.file][:16] in card and "CC BY-NC-SA" in card
+    selected = select(bundle)
+    try:
+        case = next(one for one in read_golden(starter) if one.graph == "speaker")
+        voice = Recogniser(bundle, selected.engine).voice(case.inputs["waveform"][0])
+        np.testing.assert_allclose(voice, case.outputs["voice"][0], rtol=0, atol=0.005)
+    finally:
+        selected.engine.close()
+
+
+def test_without_voices_there_is_one_speaker(
+    run: Path, bundle: Bundle, fused: Fused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoders = {n: g for n, g in bundle.manifest.graphs.items() if n != "speaker"}
+    golden = [case for case in read_golden(bundle) if case.graph != "speaker"]
+    monkeypatch.setattr(exporting, "write_graphs", lambda *_: (encoders, golden))
+    mute = export_run(run, fused, tmp_path / "mute", licence="", corpus=CORPUS)
+    assert "speaker" not in mute.manifest.live_graphs and mute.manifest.data == [CORPUS]
+    assert not mute.path("speaker.onnx").exists()
+    with pytest.raises(BundleError, match="mute has no voice graph.*--no-voices"):
+        voices_of(mute.directory)
+
+
 def test_live_it_says_what_training_encoded(bundle: Bundle, run: Path, fused: Fused) -> None:
     """The same utterance through the runtime and through stage 1: no skew."""
     selected = select(bundle)
@@ -167,7 +199,10 @@ def test_an_interrupted_export_leaves_the_old_bundle(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    exported = (dict(bundle.manifest.graphs), read_golden(bundle))
+    exported = (
+        {n: g for n, g in bundle.manifest.graphs.items() if n != "speaker"},
+        [case for case in read_golden(bundle) if case.graph != "speaker"],
+    )
     monkeypatch.setattr(exporting, "write_graphs", lambda *_: exported)
     monkeypatch.setattr(store, "_swap", interrupted)
     with pytest.raises(KeyboardInterrupt):

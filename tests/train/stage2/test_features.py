@@ -138,6 +138,25 @@ def test_the_given_corpora_are_as_documented(shared: Path) -> None:
     assert neutral.sum() == 4 * 12
 
 
+@pytest.mark.parametrize("corpus", ["mosi", "meld", "ravdess"])
+def test_given_corpora_become_feature_files(shared: Path, tmp_path: Path, corpus: str) -> None:
+    splits = read_given(shared / "data", corpus)
+    write_features(tmp_path / "made.npz", splits)
+    again = read_features(tmp_path / "made.npz")
+    assert again.keys() == splits.keys() >= {"train", "test"}
+    for split, given in splits.items():
+        for name, value in vars(given).items():
+            if name == "dialogue":  # counted anew
+                assert [len(rows) for rows in again[split].rows()] == [
+                    len(rows) for rows in given.rows()
+                ]
+            elif name == "features":
+                for one, other in zip(getattr(again[split], name), value, strict=True):
+                    np.testing.assert_array_equal(one, other)
+            else:
+                np.testing.assert_array_equal(getattr(again[split], name), value)
+
+
 def test_a_missing_corpus_is_told(tmp_path: Path) -> None:
     for read in (read_mosi, read_meld_embeddings, read_ravdess_units):
         with pytest.raises(DataError, match="not found at .*--data DIR"):
