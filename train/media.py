@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from magtkd_rt.core.media import NANOSECONDS, SAMPLE_RATE
 from magtkd_rt.errors import InputError
 from magtkd_rt.sources._decode import StreamReader, stamp_ns
-from magtkd_rt.sources._pictures import rgb
+from magtkd_rt.sources._pictures import RgbConverter
 from magtkd_rt.sources._sound import audio_chunks
 from magtkd_rt.train.corpora.types import Media
 
@@ -82,7 +82,8 @@ def read_pictures(media: Media, count: int = 8) -> NDArray[np.uint8]:
             raise _unreadable(media, "picture", problems)
         middles = [((i + 0.5) * seen / count - 0.5) / every for i in range(count)]
         chosen = [kept[min(max(round(at), 0), len(kept) - 1)] for at in middles]
-        images = [_half(rgb(frame), media.half) for frame in chosen]
+        converter = RgbConverter()
+        images = [_half(converter.rgb(frame), media.half) for frame in chosen]
     finally:
         reader.close()
     if len({image.shape for image in images}) > 1:

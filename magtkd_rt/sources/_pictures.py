@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import NANOSECONDS, VideoFrame
@@ -37,6 +38,7 @@ def video_frames(
     last_slot: int | None = None
     correction_ns = 0
     went_back = 0
+    converter = RgbConverter()
     for frame in frames:
         stamp = stamp_ns(frame)
         time_ns = stamp + correction_ns if stamp is not None else (last_ns or 0) + period_ns
@@ -50,19 +52,32 @@ def video_frames(
         slot = int(time_ns * fps // NANOSECONDS)
         if slot != last_slot:
             last_slot = slot
-            yield VideoFrame(time_ns, rgb(frame))
+            yield VideoFrame(time_ns, converter.rgb(frame))
     if went_back:
         note(f"time stamps of the picture go back {went_back} times; it was joined there")
 
 
-def rgb(frame: Any) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3), upright, its longest side at most MAX_SIDE."""
-    scale = min(1.0, MAX_SIDE / max(frame.width, frame.height))
-    width, height = (
-        max(1, round(frame.width * scale)),
-        max(1, round(frame.height * scale)),
-    )
-    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height)
-    # Telephones store portraits lying down and say by how much to turn them counterclockwise.
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+class RgbConverter:
+    """Turns decoded pictures into arrays. For one thread.
+
+    One for a whole stream: what FFmpeg sets up for a size and format is made once and not for each
+    picture, and on one thread, since waking others takes longer than such pictures do.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def rgb(self, frame: Any) -> NDArray[np.uint8]:
+        """uint8 (height, width, 3), upright, its longest side at most MAX_SIDE."""
+        scale = min(1.0, MAX_SIDE / max(frame.width, frame.height))
+        reformatted = self._reformatter.reformat(
+            frame,
+            width=max(1, round(frame.width * scale)),
+            height=max(1, round(frame.height * scale)),
+            format="rgb24",
+            threads=1,
+        )
+        image = np.asarray(reformatted.to_ndarray(), np.uint8)
+        # Telephones store portraits lying down and say by how much to turn them counterclockwise.
+        quarters = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image

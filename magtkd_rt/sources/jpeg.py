@@ -8,10 +8,9 @@ from typing import Final, Literal
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from magtkd_rt.sources._pictures import MAX_SIDE
+from magtkd_rt.sources._pictures import RgbConverter
 
 MAX_JPEG_SIDE: Final = 4096
 """Pixels of the longest side that is decoded."""
@@ -129,7 +128,7 @@ class JpegDecoder:
 
     def __init__(self) -> None:
         self._context: av.VideoCodecContext | None = None
-        self._reformatter = VideoReformatter()
+        self._converter = RgbConverter()
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """The picture as uint8 (height, width, 3), RGB, upright, its longest side at most MAX_SIDE.
@@ -149,17 +148,7 @@ class JpegDecoder:
         frames = self._context.decode(av.Packet(data))
         if len(frames) != 1:
             raise BadPicture("the JPEG holds no picture")
-        frame = frames[0]
-        scale = min(1.0, MAX_SIDE / max(frame.width, frame.height))
-        reformatted = self._reformatter.reformat(
-            frame,
-            width=max(1, round(frame.width * scale)),
-            height=max(1, round(frame.height * scale)),
-            format="rgb24",
-        )
-        image = np.asarray(reformatted.to_ndarray(), np.uint8)
-        quarters = round(frame.rotation / 90) % 4  # what EXIF says, counterclockwise
-        return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+        return self._converter.rgb(frames[0])
 
 
 def _open_decoder() -> av.VideoCodecContext:
