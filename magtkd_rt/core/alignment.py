@@ -9,17 +9,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.core.media import WINDOW, HeardSound
+from magtkd_rt.core.media import WINDOW, HeardSound, mean_power
 
 
 @dataclass(frozen=True, slots=True)
 class HeardWindow:
-    """One window of one channel: `samples` is float32 (WINDOW,), `voice` what ends with it."""
+    """One window of one channel.
+
+    Attributes:
+        channel: which channel, from 0.
+        start: index of the first sample.
+        samples: float32 (WINDOW,).
+        speech: the probability of speech.
+        power: see `mean_power`.
+        voice: the print that ends with it, if there is one.
+    """
 
     channel: int
     start: int
     samples: NDArray[np.float32]
     speech: float
+    power: float
     voice: NDArray[np.float32] | None = None
 
 
@@ -49,10 +59,9 @@ class WindowMerge:
         voices = {voice.end: voice.vector for voice in sound.voices}
         for n in range(late, count):
             start = sound.start + n * WINDOW
-            voice = voices.get(start + WINDOW)
-            queue.append(
-                HeardWindow(sound.channel, start, windows[n], float(sound.speech[n]), voice)
-            )
+            samples, voice = windows[n], voices.get(start + WINDOW)
+            speech, power = float(sound.speech[n]), mean_power(samples)
+            queue.append(HeardWindow(sound.channel, start, samples, speech, power, voice))
         self._reached[sound.channel] = max(reached, sound.start + count * WINDOW)
         return late
 

@@ -45,10 +45,14 @@ class Channel:
         return self._segmenter.busy
 
     def push(
-        self, samples: NDArray[np.float32], probability: float, voice: Vector | None
+        self,
+        samples: NDArray[np.float32],
+        probability: float,
+        voice: Vector | None,
+        power: float | None = None,
     ) -> list[Step]:
-        """Take the next window, float32 (WINDOW,), and the voice print that ends with it."""
-        steps = self._follow(self._segmenter.push(samples, probability))
+        """Take the next window as `Segmenter.push` does, and the print that ends with it."""
+        steps = self._follow(self._segmenter.push(samples, probability, power))
         window = self._segmenter.position // WINDOW
         if self._turns is None or window % VOICE_HOP:
             return steps

@@ -8,6 +8,7 @@ of the picture.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -70,8 +71,8 @@ class FaceMemory:
 
     def hear(self, window: HeardWindow) -> None:
         """Keep how loud a window is and how likely it is speech."""
-        power = float(np.mean(np.square(window.samples, dtype=np.float64)))
-        heard = _Heard(window.start // WINDOW, window.speech, 10 * np.log10(power + 1e-8))
+        decibels = 10 * math.log10(window.power + 1e-8)
+        heard = _Heard(window.start // WINDOW, window.speech, decibels)
         self._heard.setdefault(window.channel, deque()).append(heard)
 
     def forget_before(self, sample: int) -> None:

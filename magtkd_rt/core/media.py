@@ -128,6 +128,12 @@ def seconds(samples: int) -> float:
     return round(samples / SAMPLE_RATE, 6)
 
 
+def mean_power(samples: NDArray[np.float32]) -> float:
+    """Mean square of sound, float32 (n,), n at least 1."""
+    exact = samples.astype(np.float64)
+    return float(exact @ exact) / len(exact)
+
+
 def samples_to_ns(samples: int) -> int:
     """Samples since media zero as nanoseconds, exactly."""
     return samples * NANOSECONDS // SAMPLE_RATE

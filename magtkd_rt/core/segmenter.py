@@ -7,12 +7,13 @@ appear only at the edges.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.core.media import WINDOW, AudioChunk
+from magtkd_rt.core.media import WINDOW, AudioChunk, mean_power
 from magtkd_rt.core.steps import Closed, Grown, Opened, SoFar, Step
 
 _SMOOTH = 2  # windows either side of a cut that are judged: 128 ms tell a pause from a plosive
@@ -117,10 +118,15 @@ class Segmenter:
         """Whether an utterance is open or may be about to open."""
         return self._start is not None
 
-    def push(self, samples: NDArray[np.float32], probability: float) -> list[Step]:
-        """Take the next window, float32 (WINDOW,), and its speech probability."""
+    def push(
+        self, samples: NDArray[np.float32], probability: float, power: float | None = None
+    ) -> list[Step]:
+        """Take the next window, float32 (WINDOW,), and its speech probability.
+
+        Where its `mean_power` is known already it is not computed again.
+        """
         config, window = self._config, self._next
-        self._store(samples, probability)
+        self._store(samples, probability, mean_power(samples) if power is None else power)
         if self._voiced[window % self._size]:
             if self._start is None:
                 self._begin(max(self._floor, window - config.preroll))
@@ -181,11 +187,10 @@ class Segmenter:
         """No more sound comes: close what is open."""
         return self._finish() if self._start is not None else []
 
-    def _store(self, samples: NDArray[np.float32], probability: float) -> None:
+    def _store(self, samples: NDArray[np.float32], probability: float, power: float) -> None:
         slot = self._next % self._size
         self._sound[slot] = samples
-        power = float(np.mean(np.square(self._sound[slot], dtype=np.float64)))
-        decibels = 10 * np.log10(power + 1e-10)
+        decibels = 10 * math.log10(power + 1e-10)
         self._probability[slot] = probability
         self._quiet[slot] = probability + decibels / _DECIBELS_PER_PROBABILITY
         threshold = self._config.leave if self._in_speech else self._config.enter

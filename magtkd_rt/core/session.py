@@ -198,7 +198,7 @@ class Session:
         self._out.reach(window.start + WINDOW)
         self._faces.hear(window)
         self._take(channel.silence_until(window.start))
-        self._take(channel.push(window.samples, window.speech, window.voice))
+        self._take(channel.push(window.samples, window.speech, window.voice, window.power))
         # A channel that has been silent for longer than an utterance keeps no faces.
         longest = (self._config.segmenter.longest + self._config.channel_patience) * WINDOW
         needed = min(channel.earliest for channel in self._channels.values())

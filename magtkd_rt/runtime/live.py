@@ -212,19 +212,20 @@ class LiveSession:
         while True:
             await asyncio.sleep(TELL_SECONDS)
             self._tell_problems()
-            self._give_way(self._clock.now_ns())
+            self._give_way(self._clock.now_ns(), self._lags_ms())
 
     def _watch(self, arrived_ns: int) -> None:
         now_ns = self._clock.now_ns()
         self._media_lag_ns = now_ns - arrived_ns
-        for report in self._watchdog.observe(now_ns, self.lag_ms, self.dropped):
+        lags_ms = self._lags_ms()
+        for report in self._watchdog.observe(now_ns, max(lags_ms.values()), self.dropped):
             self._report(report)
-        self._give_way(now_ns)
+        self._give_way(now_ns, lags_ms)
         self._tell_problems()
 
-    def _give_way(self, now_ns: int) -> None:
+    def _give_way(self, now_ns: int, lags_ms: Mapping[Part, float]) -> None:
         """Leave something out where the machine falls behind; take it back where there is room."""
-        report = self._giving_way.observe(now_ns, self._lags_ms())
+        report = self._giving_way.observe(now_ns, lags_ms)
         if report is None:
             return
         gone = self._giving_way.gone

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from magtkd_rt.core.alignment import HeardWindow
 from magtkd_rt.core.faces import FaceMemory, spread
-from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, Box, Face, SeenFaces, samples_to_ns
+from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, Box, Face, SeenFaces, mean_power, samples_to_ns
 
 SECOND = 1_000_000_000
 LEFT: Box = (0.1, 0.1, 0.2, 0.2)
@@ -30,7 +30,7 @@ def talk(memory: FaceMemory, seconds: float, channel: int = 0) -> NDArray[np.flo
     amplitude = 0.2 + 0.19 * np.sin(np.arange(int(seconds * SAMPLE_RATE / WINDOW)) / 2)
     for n, level in enumerate(amplitude):
         samples = np.full(WINDOW, level, np.float32)
-        memory.hear(HeardWindow(channel, n * WINDOW, samples, 0.95))
+        memory.hear(HeardWindow(channel, n * WINDOW, samples, 0.95, mean_power(samples)))
     return amplitude
 
 
@@ -126,7 +126,7 @@ def test_movement_outside_the_speech_counts_for_nothing() -> None:
     memory = FaceMemory(100)
     for n in range(90):
         speech = 0.95 if n >= 45 else 0.0
-        memory.hear(HeardWindow(0, n * WINDOW, np.full(WINDOW, 0.1, np.float32), speech))
+        memory.hear(HeardWindow(0, n * WINDOW, np.full(WINDOW, 0.1, np.float32), speech, 0.01))
     for n in range(28):
         before = n < 13
         chews, speaks = (0.2, 0.0) if before else (0.0, 0.08)

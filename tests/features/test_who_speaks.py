@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from magtkd_rt.core.alignment import HeardWindow
 from magtkd_rt.core.faces import FaceMemory
-from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, SeenFaces, VideoFrame
+from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, SeenFaces, VideoFrame, mean_power
 from magtkd_rt.features.faces import FaceDetector, FaceFinder, HaarCascade, YuNet
 from magtkd_rt.sources import FileSource
 from magtkd_rt.vad import StreamingVad
@@ -74,7 +74,7 @@ def _right_choices(seen: list[SeenFaces], sound: Clip, *, left: bool, seconds: f
     for picture in seen:
         memory.see(picture)
     for n, (samples, speech) in enumerate(zip(sound.samples, sound.speech, strict=True)):
-        memory.hear(HeardWindow(0, n * WINDOW, samples, float(speech)))
+        memory.hear(HeardWindow(0, n * WINDOW, samples, float(speech), mean_power(samples)))
     right = []
     for start in np.arange(0, PICTURES / 10 - seconds, 0.25):
         first, after = (int(at * SAMPLE_RATE) // WINDOW for at in (start, start + seconds))
