@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from magtkd_rt.core.alignment import HeardWindow
 from magtkd_rt.core.faces import FaceMemory, spread
-from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, Box, Face, SeenFaces, mean_power, samples_to_ns
+from magtkd_rt.core.media import (
+    SAMPLE_RATE,
+    WINDOW,
+    Box,
+    Face,
+    SeenFaces,
+    mean_power,
+    samples_to_ns,
+)
 
 SECOND = 1_000_000_000
 LEFT: Box = (0.1, 0.1, 0.2, 0.2)
