@@ -8,7 +8,6 @@ of the picture.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -71,7 +70,7 @@ class FaceMemory:
 
     def hear(self, window: HeardWindow) -> None:
         """Keep how loud a window is and how likely it is speech."""
-        decibels = 10 * math.log10(window.power + 1e-8)
+        decibels = 10 * float(np.log10(window.power + 1e-8))
         heard = _Heard(window.start // WINDOW, window.speech, decibels)
         self._heard.setdefault(window.channel, deque()).append(heard)
 

@@ -7,7 +7,6 @@ appear only at the edges.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,7 +189,7 @@ class Segmenter:
     def _store(self, samples: NDArray[np.float32], probability: float, power: float) -> None:
         slot = self._next % self._size
         self._sound[slot] = samples
-        decibels = 10 * math.log10(power + 1e-10)
+        decibels = 10 * np.log10(power + 1e-10)
         self._probability[slot] = probability
         self._quiet[slot] = probability + decibels / _DECIBELS_PER_PROBABILITY
         threshold = self._config.leave if self._in_speech else self._config.enter

@@ -199,10 +199,11 @@ class Session:
         self._faces.hear(window)
         self._take(channel.silence_until(window.start))
         self._take(channel.push(window.samples, window.speech, window.voice, window.power))
-        # A channel that has been silent for longer than an utterance keeps no faces.
+        # A channel that has been silent for longer than an utterance keeps no faces. What counts is
+        # this window, not the newest sound, which is as far ahead as the sound's pieces are long.
         longest = (self._config.segmenter.longest + self._config.channel_patience) * WINDOW
         needed = min(channel.earliest for channel in self._channels.values())
-        self._faces.forget_before(max(needed, self._merge.furthest - longest))
+        self._faces.forget_before(max(needed, window.start - longest))
 
     def _take(self, steps: list[Step]) -> None:
         for step in steps:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from magtkd_rt import wire
@@ -256,6 +256,7 @@ def test_a_second_look_that_failed_takes_nothing_back(desk: Any, make_track: Any
 
 
 @settings(max_examples=25, deadline=None)
+@example(parts=[(8, 0.95), (23, 0.0), *[(90, 0.0)] * 5], seed=42)  # in one piece: longer than kept
 @given(
     parts=st.lists(
         st.tuples(st.integers(1, 90), st.sampled_from([0.0, 0.4, 0.95])), min_size=1, max_size=9
