@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from magtkd_rt.cli.consent import ask_consent
 from magtkd_rt.cli.interrupts import Interrupts
 from magtkd_rt.cli.overwrite import ask_to_overwrite
-from magtkd_rt.cli.serving import serving
 from magtkd_rt.config import LiveConfig
-from magtkd_rt.errors import InputError
+from magtkd_rt.errors import InputError, MagtkdError
 from magtkd_rt.runtime.assembly import assemble, open_devices, open_recording
 from magtkd_rt.runtime.clock import MonotonicClock
 from magtkd_rt.runtime.journal import Journal
 from magtkd_rt.runtime.live import LiveSession, Setup, Sink
 from magtkd_rt.runtime.recorder import RecordedSource, Recorder
 from magtkd_rt.runtime.recording import make_folder
-from magtkd_rt.server.build import hub_from
 from magtkd_rt.sources import FileSource, Source
 from magtkd_rt.sources.live import LiveSource
-from magtkd_rt.view import LineView, OutputConsole, TerminalView
+
+if TYPE_CHECKING:
+    from magtkd_rt.view import OutputConsole
 
 
 def run_live(config: LiveConfig) -> None:
@@ -62,17 +64,19 @@ async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
     interrupts = Interrupts()
     async with AsyncExitStack() as stack:
         stack.callback(source.close)
-        sinks: list[Sink] = []
-        address, running = "", _Running()
-        if config.server:
-            hub = hub_from(config)
-            server = await stack.enter_async_context(serving(config, hub, running.health))
-            sinks.append(hub.publish)
-            address = server.url
-            print(f"magtkd: the dashboard is at {server.page}", file=sys.stderr, flush=True)
-        if config.jsonl is not None:
-            sinks.append(stack.enter_context(Journal(config.jsonl)).write)
-        setup = await asyncio.to_thread(assemble, config, source.info)
+        running = _Running()
+        loading = asyncio.create_task(asyncio.to_thread(assemble, config, source.info))
+        # What is not needed for loading is imported beside it.
+        from magtkd_rt.view import OutputConsole
+
+        console = OutputConsole()
+        try:
+            address, sinks = await _told(config, running.health, stack)
+        except MagtkdError:
+            with contextlib.suppress(MagtkdError):  # one problem is enough
+                (await loading).close()
+            raise
+        setup = await loading
         heard: Source = source
         recorder: Recorder | None = None
         if config.record is not None:
@@ -82,7 +86,7 @@ async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
         session = LiveSession(heard, setup, clock=MonotonicClock(), fast=config.fast)
         running.session = session
         show = await stack.enter_async_context(
-            _shown(config, session, setup, address, recorder, interrupts)
+            _shown(config, console, session, setup, address, recorder, interrupts)
         )
         interrupts.first = session.stop
         await session.run([*sinks, show])
@@ -96,6 +100,26 @@ async def live(config: LiveConfig, source: FileSource | LiveSource) -> None:
                 f"{config.input} is cut short; what is there was recognised",
                 remedy="get the whole file for the rest",
             )
+
+
+async def _told(
+    config: LiveConfig, health: Callable[[], Mapping[str, object]], stack: AsyncExitStack
+) -> tuple[str, list[Sink]]:
+    """Open the server and the journal: where the server listens, and what takes the events."""
+    address = ""
+    sinks: list[Sink] = []
+    if config.server:
+        from magtkd_rt.cli.serving import serving
+        from magtkd_rt.server.build import hub_from
+
+        hub = hub_from(config)
+        server = await stack.enter_async_context(serving(config, hub, health))
+        sinks.append(hub.publish)
+        address = server.url
+        print(f"magtkd: the dashboard is at {server.page}", file=sys.stderr, flush=True)
+    if config.jsonl is not None:
+        sinks.append(stack.enter_context(Journal(config.jsonl)).write)
+    return address, sinks
 
 
 def _open(config: LiveConfig) -> FileSource | LiveSource:
@@ -116,6 +140,7 @@ def _recorder(folder: Path, fast: bool, source: Source, setup: Setup) -> Iterato
 @asynccontextmanager
 async def _shown(
     config: LiveConfig,
+    console: OutputConsole,
     session: LiveSession,
     setup: Setup,
     address: str,
@@ -123,7 +148,8 @@ async def _shown(
     interrupts: Interrupts,
 ) -> AsyncIterator[Sink]:
     """Give a sink that shows events: the terminal view, or lines where there is no terminal."""
-    console = OutputConsole()
+    from magtkd_rt.view import LineView, TerminalView
+
     if not (config.view and console.is_terminal):
         if address:
             print(f"magtkd: listening on {address}", file=sys.stderr, flush=True)
