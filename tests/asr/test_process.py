@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -116,3 +117,9 @@ def test_after_the_end_nothing_is_left(speech: list[AudioChunk]) -> None:
         stream.feed(speech[0])
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_its_process_does_not_wait_for_what_it_does_not_need() -> None:
+    code = "import sys, magtkd_rt.asr.serve; print(sys.modules.keys() & {'pydantic', 'av'})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"

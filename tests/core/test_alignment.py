@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,16 @@ def test_one_channel_waits_for_nobody(make_track: Any) -> None:
     merge = WindowMerge(1, 10 * WINDOW)
     assert merge.add(make_track((3, 0.5))) == 0
     assert drained(merge) == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_a_window_knows_how_loud_it_is(make_track: Any) -> None:
+    track = make_track((3, 0.5))
+    merge = WindowMerge(1, 10 * WINDOW)
+    merge.add(track)
+    for window in merge.ready():
+        exact = np.mean(np.square(window.samples, dtype=np.float64))
+        assert window.power == pytest.approx(exact, rel=1e-12)
+        assert window.power > 0
 
 
 def test_channels_come_out_by_time(make_track: Any) -> None:

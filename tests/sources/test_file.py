@@ -11,7 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import AudioChunk, VideoFrame
-from magtkd_rt.sources import FileSource, Media, arrival_ns
+from magtkd_rt.sources import FileSource, Media, arrival_ns, file
+from magtkd_rt.sources._decode import StreamReader
+from magtkd_rt.sources._pictures import RgbConverter
 
 
 def _read(source: FileSource) -> tuple[list[AudioChunk], list[VideoFrame]]:
@@ -120,6 +122,17 @@ def test_pictures_are_rgb_upright_and_not_huge(tmp_path: Path, recordings: Any) 
     assert image[100, 360, 0] > 200 and image[100, 360, 2] < 60  # the left went to the top
 
 
+def test_one_converter_serves_pictures_of_any_size(tmp_path: Path, recordings: Any) -> None:
+    converter = RgbConverter()
+    for number, size in enumerate([(64, 48), (322, 182), (64, 48)]):
+        path = recordings.write_movie(tmp_path / f"{number}.mp4", pictures_at=[0, 0.1], size=size)
+        frames = list(StreamReader(path, "video", pytest.fail).frames())
+        assert len(frames) == 2
+        for frame in frames:
+            expected = frame.to_ndarray(format="rgb24")  # with a converter of its own
+            np.testing.assert_array_equal(converter.rgb(frame), expected)
+
+
 def test_cover_art_is_no_picture(shared: Path, tmp_path: Path, recordings: Any) -> None:
     flac = shared / "media/speech/7902-96591-0000.flac"
     source = FileSource(recordings.with_cover_art(flac, tmp_path / "cover.flac"))
@@ -213,6 +226,23 @@ def test_what_cannot_be_used_gets_one_line(shared: Path, tmp_path: Path, recordi
             FileSource(path)
         assert type(caught.value).__name__ == "InputError"
         assert "\n" not in str(caught.value)
+
+
+def test_what_came_before_a_failure_is_given(
+    tmp_path: Path, recordings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recordings.write_wav(tmp_path / "tone.wav", recordings.tone(440, 2, 16000), 16000)
+    whole = file.audio_chunks
+
+    def failing(*arguments: Any) -> Any:
+        yield from itertools.islice(whole(*arguments), 13)  # amid a burst
+        raise RuntimeError("a decoder may raise anything")
+
+    monkeypatch.setattr(file, "audio_chunks", failing)
+    media = FileSource(path).media()
+    assert len(list(itertools.islice(media, 13))) == 13
+    with pytest.raises(RuntimeError, match="anything"):
+        next(media)
 
 
 def test_close_ends_the_media(shared: Path) -> None:
