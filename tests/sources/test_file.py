@@ -14,6 +14,7 @@ from magtkd_rt.core.media import AudioChunk, VideoFrame
 from magtkd_rt.sources import FileSource, Media, arrival_ns, file
 from magtkd_rt.sources._decode import StreamReader
 from magtkd_rt.sources._pictures import RgbConverter
+from magtkd_rt.sources._sound import audio_chunks
 
 
 def _read(source: FileSource) -> tuple[list[AudioChunk], list[VideoFrame]]:
@@ -232,10 +233,9 @@ def test_what_came_before_a_failure_is_given(
     tmp_path: Path, recordings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = recordings.write_wav(tmp_path / "tone.wav", recordings.tone(440, 2, 16000), 16000)
-    whole = file.audio_chunks
 
     def failing(*arguments: Any) -> Any:
-        yield from itertools.islice(whole(*arguments), 13)  # amid a burst
+        yield from itertools.islice(audio_chunks(*arguments), 13)  # amid a burst
         raise RuntimeError("a decoder may raise anything")
 
     monkeypatch.setattr(file, "audio_chunks", failing)
