@@ -21,8 +21,10 @@ def __getattr__(name: str) -> object:
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from magtkd_rt.core import config, outbox, segmenter, session
+    from magtkd_rt.core.config import SessionConfig
+    from magtkd_rt.core.outbox import Output
+    from magtkd_rt.core.segmenter import SegmenterConfig
+    from magtkd_rt.core.session import Session, SessionInfo
 
-    homes = {"Output": outbox, "SegmenterConfig": segmenter, "SessionConfig": config}
-    found: object = getattr(homes.get(name, session), name)
-    return found
+    found: tuple[type, ...] = (Output, SegmenterConfig, Session, SessionConfig, SessionInfo)
+    return found[__all__.index(name)]
