@@ -1,17 +1,19 @@
 """Where the speaker changes inside running speech, from voice prints.
 
 A print speaks for more than a second before its end, so after a change prints slide from the old
-voice to the new one. Each print is compared with the voice of the running turn, with every other
-known speaker, and with a level that stands for somebody new. What speaks for a change adds up,
-what speaks against it takes away, never below nothing (Page's test); when the sum is high enough
-the change is believed. It lies about half a print before the print that was as much like the old
-voice as like the new one.
+voice to the new one. Each print is compared with the voice of the running turn and with every
+known speaker; a few signs of that, weighed as learned (magtkd_rt.train.diarization.changes), give
+the log-odds that somebody else speaks by now. What speaks for a change adds up, what speaks
+against it takes away, never below nothing (Page's test); when the sum is high enough the change
+is believed. It lies about half a print before the print that was as much like the old voice as
+like the new one.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,20 @@ from magtkd_rt.core.speakers import Speakers, Vector, Voice
 
 _KEPT = 32
 """Prints that are looked back at: four seconds."""
+_EARLIER = 3 * VOICE_HOP
+"""Windows back to the print that the newest one is held against."""
+
+SIGNS: Final = (
+    "own",
+    "own_earlier",
+    "rival",
+    "heard",
+    "known",
+    "turn",
+    "turn_own",
+    "turn_rival",
+)
+"""What `TurnFinder.signs` tells, in this order; likenesses are cosines, 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +44,33 @@ class TurnConfig:
     """When the speaker has changed. Lengths are in windows of 32 ms, likeness is a cosine.
 
     Attributes:
+        weights: what each of `SIGNS` adds to the log-odds of a change, times its value.
+        bias: the log-odds where all signs are 0.
         level: likeness to the running turn under which it may be somebody new.
         crowd: what each known speaker after the first takes from `level`: the more there are, the
             likelier a strange voice is one of them in another mood.
-        enough: sum of evidence, in likeness times windows, at which a change is believed.
-        most: likeness that a single print may add to or take from the evidence.
+        enough: sum of log-odds at which a change is believed.
+        most: log-odds that a single print may add to or take from that sum.
         lag: from a change to the print that is as much like the old voice as like the new.
         search: the change is at the quietest place this close to where it is supposed.
         foreign: windows of somebody else's sound that a print may hold and still counts as clean.
         apart: a print is compared with those of its turn that end this much earlier.
     """
 
+    weights: tuple[float, ...] = (-3.69, 3.7, 2.18, 1.66, -1.36, -5.07, 1.2, -0.73)
+    bias: float = -0.51
     level: float = 0.455
     crowd: float = 0.1
-    enough: float = 1.1
-    most: float = 0.1
+    enough: float = 1.5
+    most: float = 2.0
     lag: int = 16
     search: int = 7
     foreign: int = 8
     apart: int = 25
 
     def __post_init__(self) -> None:
+        if len(self.weights) != len(SIGNS):
+            raise ValueError(f"weights must be {len(SIGNS)}, one for each sign")
         if min(self.enough, self.most) <= 0 or not 0 <= self.search <= self.lag:
             raise ValueError("enough and most above 0, and search from 0 to lag are wanted")
         if not 0 <= self.foreign < VOICE_WINDOWS or not 1 <= self.apart < _KEPT * VOICE_HOP:
@@ -110,7 +132,7 @@ class TurnFinder:
         rise = self._rise(vector)
         if not self._evidence:
             self._rising_since = now
-        self._evidence = max(0.0, self._evidence + rise * VOICE_HOP)
+        self._evidence = max(0.0, self._evidence + rise)
         if self._evidence < self._config.enough:
             return None
         place = max(self._place(vector), self.settled + self._config.search)
@@ -149,25 +171,57 @@ class TurnFinder:
         return None if self._expected is None else self._speakers.directions[self._expected]
 
     def _rise(self, vector: Vector) -> float:
-        """How much more the newest print is like another speaker than like that of the turn."""
+        """Log-odds that somebody else speaks by now, as far as one print may tell."""
+        signs = self.signs(vector)
+        if signs is None:
+            return 0.0
+        odds = float(signs @ self._config.weights) + self._config.bias
+        return float(np.clip(odds, -self._config.most, self._config.most))
+
+    def signs(self, vector: Vector) -> NDArray[np.float64] | None:
+        """What the newest print says for or against a change: float64, one for each of `SIGNS`.
+
+        `own` is its likeness to the running turn or to the speaker whose turn it is supposed to
+        be, whichever is more; `own_earlier` is that of an earlier print; `rival` is its likeness
+        to the nearest other speaker. `heard` and `known` tell how much there is to compare with:
+        clean prints in the turn's voice and known speakers, as shares of 4 at most. `turn` is its
+        likeness to the turn alone, `turn_own` and `turn_rival` are the turn's to the two speakers.
+
+        None where nothing is known of the turn's voice.
+        """
         voice, known = self._own_voice(), self._speakers.directions
         if voice is None:
-            return 0.0
-        mine = self._expected
-        if mine is None and known:
-            mine = self._nearest(voice, known)
-            if self._left is not None and mine == self._nearest(self._left, known):
-                mine = None
-        own = float(vector @ voice)
-        if mine is not None:
-            own = max(own, float(vector @ known[mine]))
-        rival, best = None, self._config.level - self._config.crowd * max(0, len(known) - 1)
-        for n, direction in enumerate(known):
-            if n != mine and float(vector @ direction) > best:
-                rival, best = n, float(vector @ direction)
-        if best > own:
-            self._rival = rival
-        return float(np.clip(best - own, -self._config.most, self._config.most))
+            return None
+        mine = self._whose(voice, known)
+        whose = [voice] if mine is None else [voice, known[mine]]
+        own = _likeness(vector, whose)
+        others = [n for n in range(len(known)) if n != mine]
+        rival = max(others, key=lambda n: float(vector @ known[n])) if others else None
+        rivals = [] if rival is None else [known[rival]]
+        strange = self._config.level - self._config.crowd * max(0, len(known) - 1)
+        if max(_likeness(vector, rivals), strange) > own:
+            self._rival = rival if _likeness(vector, rivals) > strange else None
+        earlier = next((v for at, v in self._prints if at == self._now - _EARLIER), vector)
+        return np.array(
+            [
+                own,
+                _likeness(earlier, whose),
+                _likeness(vector, rivals),
+                min(self._count, 4) / 4,
+                min(len(known), 4) / 4,
+                float(vector @ voice),
+                _likeness(voice, whose[1:]),
+                _likeness(voice, rivals),
+            ]
+        )
+
+    def _whose(self, voice: Vector, known: list[Vector]) -> int | None:
+        """Which known speaker has the turn, as far as that can be supposed."""
+        if self._expected is not None or not known:
+            return self._expected
+        mine = self._nearest(voice, known)
+        left = self._left is not None and mine == self._nearest(self._left, known)
+        return None if left else mine
 
     def _nearest(self, voice: Vector, known: list[Vector]) -> int | None:
         """Which known speaker the voice may be, if any."""
@@ -192,6 +246,11 @@ class TurnFinder:
 
 def _direction(total: NDArray[np.float64] | float) -> Vector:
     return np.asarray(total / np.linalg.norm(total), np.float32)
+
+
+def _likeness(vector: Vector, voices: list[Vector]) -> float:
+    """To the nearest of the voices; 0 where there is none."""
+    return max((float(vector @ voice) for voice in voices), default=0.0)
 
 
 def _overlap(print_end: int, start: int, end: int) -> int:
