@@ -49,6 +49,11 @@ class TurnConfig:
         level: likeness to the running turn under which it may be somebody new.
         crowd: what each known speaker after the first takes from `level`: the more there are, the
             likelier a strange voice is one of them in another mood.
+        slope: log-odds for each unit of likeness by which a print is more like another speaker, or
+            the level less `crowd`, than like the turn. What was learned of studio voices holds
+            no level that a telephone's may lie under.
+        clear: log-odds that these may add at most.
+        voiced: clean prints in the turn's voice from which on they count.
         enough: sum of log-odds at which a change is believed.
         most: log-odds that a single print may add to or take from that sum.
         lag: from a change to the print that is as much like the old voice as like the new.
@@ -61,6 +66,9 @@ class TurnConfig:
     bias: float = -0.51
     level: float = 0.455
     crowd: float = 0.1
+    slope: float = 5.45
+    clear: float = 0.545
+    voiced: int = 3
     enough: float = 1.5
     most: float = 2.0
     lag: int = 16
@@ -71,8 +79,8 @@ class TurnConfig:
     def __post_init__(self) -> None:
         if len(self.weights) != len(SIGNS):
             raise ValueError(f"weights must be {len(SIGNS)}, one for each sign")
-        if min(self.enough, self.most) <= 0 or not 0 <= self.search <= self.lag:
-            raise ValueError("enough and most above 0, and search from 0 to lag are wanted")
+        if min(self.enough, self.most, self.voiced) <= 0 or not 0 <= self.search <= self.lag:
+            raise ValueError("enough, most and voiced above 0, and search from 0 to lag are wanted")
         if not 0 <= self.foreign < VOICE_WINDOWS or not 1 <= self.apart < _KEPT * VOICE_HOP:
             raise ValueError("foreign must be less than a print, apart less than is looked back")
 
@@ -175,8 +183,19 @@ class TurnFinder:
         signs = self.signs(vector)
         if signs is None:
             return 0.0
-        odds = float(signs @ self._config.weights) + self._config.bias
-        return float(np.clip(odds, -self._config.most, self._config.most))
+        config = self._config
+        learned = float(signs @ config.weights) + config.bias
+        rise = float(np.clip(learned, -config.most, config.most))
+        own, rival = signs[SIGNS.index("own")], signs[SIGNS.index("rival")]
+        excess = max(self._strange, rival or -1.0) - own
+        if excess > 0 and self._count >= config.voiced:
+            rise = max(rise, min(config.slope * excess, config.clear))
+        return rise
+
+    @property
+    def _strange(self) -> float:
+        """Likeness to the turn under which a voice may be a stranger's."""
+        return self._config.level - self._config.crowd * max(0, len(self._speakers.directions) - 1)
 
     def signs(self, vector: Vector) -> NDArray[np.float64] | None:
         """What the newest print says for or against a change: float64, one for each of `SIGNS`.
@@ -198,9 +217,8 @@ class TurnFinder:
         others = [n for n in range(len(known)) if n != mine]
         rival = max(others, key=lambda n: float(vector @ known[n])) if others else None
         rivals = [] if rival is None else [known[rival]]
-        strange = self._config.level - self._config.crowd * max(0, len(known) - 1)
-        if max(_likeness(vector, rivals), strange) > own:
-            self._rival = rival if _likeness(vector, rivals) > strange else None
+        if max(_likeness(vector, rivals), self._strange) > own:
+            self._rival = rival if _likeness(vector, rivals) > self._strange else None
         earlier = next((v for at, v in self._prints if at == self._now - _EARLIER), vector)
         return np.array(
             [
