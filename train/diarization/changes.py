@@ -226,7 +226,7 @@ def regress(marked: _Marked) -> tuple[NDArray[np.float64], float]:
         value = torch.nn.functional.binary_cross_entropy_with_logits(odds, changed, reduction="sum")
         value = value + RIDGE / 2 * weights[1:].square().sum()
         value.backward()
-        return float(value)
+        return float(value.detach())
 
     optimiser.step(loss)
     found = weights.detach().numpy()
