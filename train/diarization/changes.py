@@ -54,9 +54,9 @@ EAGER: Final = 0.5
 """Added to the learned log-odds. Chosen on held-out conversations: without it more is missed."""
 RIDGE: Final = 3.0
 START: Final = TurnConfig(
-    weights=(-10.0, *(0.0,) * (len(SIGNS) - 1)), bias=4.5, enough=2.5, slope=0.0
+    weights=(-10.0, *(0.0,) * (len(SIGNS) - 1)), bias=4.5, enough=2.5, voiced=sys.maxsize
 )
-"""Of the first round: a voice unlike the turn's speaks for a change."""
+"""Of the first round: a voice unlike the turn's speaks for a change. The level never counts."""
 
 _BEHIND: Final = 0.33
 """Seconds: only who speaks so long before a print's end can be heard in it."""
@@ -248,7 +248,7 @@ def learn(
         changed += [one.changed for one in marked]
         weights, bias = regress(_Marked(np.concatenate(signs), np.concatenate(changed)))
         rounded = tuple(round(float(weight), 2) for weight in weights)
-        config = TurnConfig(weights=rounded, bias=round(bias + EAGER, 2), slope=0.0)
+        config = TurnConfig(weights=rounded, bias=round(bias + EAGER, 2), voiced=sys.maxsize)
         say(f"round {n + 1}: weights {config.weights}, bias {config.bias}")
     return config
 
