@@ -38,6 +38,8 @@ class MagtConfig:
         dropout: everywhere.
         words_alone: what sees neither voice nor face gets what its words say by themselves; without
             it, words alone are judged in the light of the conversation.
+        linear_first: what an utterance says by itself is a linear classifier's answer to all its
+            modalities, to which MAGT adds; without it, to its words.
     """
 
     feature_size: int = 128
@@ -50,6 +52,7 @@ class MagtConfig:
     classes: int = 7
     dropout: float = 0.3
     words_alone: bool = True
+    linear_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ class _Magt(nn.Module):
         self.merge = nn.ModuleList(nn.Linear(3 * config.size, config.size) for _ in range(3))
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.ModuleList(nn.Linear(config.size, config.classes) for _ in range(3))
-        self.words = nn.Linear(config.feature_size, config.classes)
+        own = 3 if config.linear_first else 1
+        self.words = nn.Linear(own * config.feature_size, config.classes)
 
     def _embed(self, features: Tensor, present: Tensor, speaker: Tensor) -> list[Tensor]:
         """features (b, n, m, f), present (b, n, m), speaker (b, n) -> per modality (b, n, d)."""
@@ -199,8 +203,12 @@ class _Magt(nn.Module):
         main, audio, video = (
             head(self.dropout(x)) for head, x in zip(self.classify, refined, strict=True)
         )
-        words = self.words(features[:, :, _TEXT])
-        words = torch.where(present[:, :, _TEXT, None] > 0, words, torch.zeros_like(words))
+        if self.config.linear_first:
+            there = present[..., None] > 0
+            words = self.words(torch.where(there, features, torch.zeros_like(features)).flatten(2))
+        else:
+            words = self.words(features[:, :, _TEXT])
+            words = torch.where(present[:, :, _TEXT, None] > 0, words, torch.zeros_like(words))
         if not self.config.words_alone:
             return torch.stack([main + words, audio, video])
         sees = (hidden[_AUDIO].isfinite() | hidden[_VIDEO].isfinite()).any(dim=3).squeeze(1)

@@ -173,9 +173,8 @@ def write_features(path: Path, splits: Mapping[str, FeatureSet]) -> None:
         }
         if (given.speaker >= 0).any():
             named["speaker"] = given.speaker
-        for name, values in zip(MODALITIES, given.features, strict=True):
-            if values.shape[1]:
-                named[name] = values
+        features = zip(MODALITIES, given.features, strict=True)
+        named |= {name: values for name, values in features if values.shape[1]}
         arrays |= {f"{split}_{name}": values for name, values in named.items()}
         arrays["classes"] = np.array(given.classes)
     write_npz(path, arrays)

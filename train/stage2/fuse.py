@@ -162,7 +162,8 @@ def load_model(folder: Path) -> tuple[Stage2, float]:
     try:
         described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         settings = described["recipe"]
-        recipe = Stage2Recipe(**settings | {"noise": tuple(settings["noise"])})
+        tuples = {name: tuple(settings[name]) for name in ("noise", "principal")}
+        recipe = Stage2Recipe(**settings | tuples)
         model = new_stage2(described["sizes"], len(described["classes"]), recipe)
         model.load_state_dict(torch.load(folder / MODEL, weights_only=True))
         return model.eval(), float(described["temperature"])

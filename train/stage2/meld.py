@@ -1,8 +1,8 @@
 """MELD's dev split as given embeddings: cross-validated by dialogue.
 
 The encoders have learned from MELD's train split, not from this one, so nothing is spoiled. Each
-fold's model is trained and chosen on the other dialogues. The recipe was found by trying about ten
-on the same dialogues, in other folds, so the figures are a little too good.
+fold's model is trained and chosen on the other dialogues. The recipe was chosen on the same
+dialogues cut into other folds, mostly by logistic regression, so the figures are a little too good.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ FIRM: Final = 0.003
 tried on the same dialogues, so that row is a little too good."""
 BEST: Final = "text + audio, causal"
 RECIPE: Final = Stage2Recipe(
-    epochs=25,
+    epochs=8,
     batch=8,
-    learning_rate=3e-3,
+    learning_rate=1e-3,
     average=0.98,
     size=32,
     feature_size=16,
     input_dropout=0.1,
-    principal=True,
+    principal=(16, 8, 0),
+    linear_first=0.3,
+    held_out=0.1,
+    head_start=0.3,
     looked_again=0.0,
 )
 

@@ -30,8 +30,9 @@ class Adapter(nn.Module):
         feature_size: of what comes out.
         dropout: of the standardised features.
         noise: of each modality, in standard deviations.
-        principal: project on the training features' principal components, not whitened, and leave
-            it so: for large vectors of few utterances.
+        principal: of each modality, on how many of the training features' principal components
+            to project, not whitened, and to leave it so: for large vectors of few utterances. The
+            rest of `feature_size` stays empty. 0 learns to project.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class Adapter(nn.Module):
         feature_size: int,
         dropout: float,
         noise: Sequence[float],
-        principal: bool = False,
+        principal: Sequence[int] = (0, 0, 0),
     ) -> None:
         super().__init__()
-        self.principal = principal
+        self.principal = tuple(principal)
         self.sizes, self.noise = tuple(sizes), tuple(noise)
         self.dropout = nn.Dropout(dropout)
         self.project = nn.ModuleList(nn.Linear(max(size, 1), feature_size) for size in sizes)
@@ -64,19 +65,19 @@ class Adapter(nn.Module):
             centred = np.clip((present - mean) / scale, -FARTHEST, FARTHEST)
             getattr(self, f"mean_{index}").copy_(torch.from_numpy(mean))
             getattr(self, f"scale_{index}").copy_(torch.from_numpy(scale))
-            if not self.noise[index] and not self.principal:
+            if not self.noise[index] and not self.principal[index]:
                 continue
             own, axes = np.linalg.eigh(centred.T @ centred / len(centred))
             root = axes * np.sqrt(np.maximum(own, 0))
             getattr(self, f"root_{index}").copy_(torch.from_numpy(root))
-            if self.principal:
+            if self.principal[index]:
                 self._project_on(axes[:, ::-1], own[::-1], index)
 
     @torch.no_grad()
     def _project_on(self, axes: NDArray[np.float64], own: NDArray[np.float64], index: int) -> None:
         """Keep the directions of the most variance, as wide as they are beside the first."""
         project = cast("nn.Linear", self.project[index])
-        kept = min(project.out_features, axes.shape[1])
+        kept = min(self.principal[index], project.out_features, axes.shape[1])
         project.weight.zero_()
         project.bias.zero_()
         project.weight[:kept] = torch.from_numpy((axes[:, :kept] / np.sqrt(own[0])).T.copy())

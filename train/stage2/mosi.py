@@ -21,7 +21,7 @@ from magtkd_rt.train.stage2.features import FeatureSet, hold_out
 from magtkd_rt.train.stage2.given import read_mosi
 from magtkd_rt.train.stage2.judge import NOTHING, Results, System, describe, goal
 from magtkd_rt.train.stage2.reliability import noise_for
-from magtkd_rt.train.stage2.seeds import HELD_OUT, Seeded, train_seeds
+from magtkd_rt.train.stage2.seeds import Seeded, train_seeds
 from magtkd_rt.train.stage2.training import Stage2Recipe
 
 PUBLISHED: Final = (0.781, 0.603, 0.558)
@@ -123,7 +123,7 @@ def _students(
     task = bar.add_task("students", total=seeds, note="")
     runs: dict[str, list[np.ndarray]] = {}
     for seed in range(1, seeds + 1):
-        learned, dev = hold_out(train, HELD_OUT, seed)
+        learned, dev = hold_out(train, RECIPE.held_out, seed)
         recipe = StudentRecipe(noise=noise, seed=seed)
         teacher, _, temperature = train_student(learned, dev, 0, recipe)
         runs.setdefault("text teacher", []).append(answers(teacher, temperature, test))

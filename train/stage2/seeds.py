@@ -16,8 +16,6 @@ from magtkd_rt.train.stage2.training import IMBALANCE, Stage2Recipe, Trained, tr
 
 Keep = tuple[bool, bool, bool]
 ALL: Final[Keep] = (True, True, True)
-HELD_OUT: Final = 0.2
-"""Share of training dialogues that are held out as dev where a corpus has none."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def train_seeds(
     """
     trained = []
     for seed in range(1, seeds + 1):
-        learned, chosen_by = (train, dev) if dev else hold_out(train, HELD_OUT, seed)
+        learned, chosen_by = (train, dev) if dev else hold_out(train, recipe.held_out, seed)
         trained.append(
             train_stage2(learned, chosen_by, out / f"seed-{seed}", replace(recipe, seed=seed), bar)
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from magtkd_rt.models.magt import MagtConfig, StreamingMagt
@@ -35,7 +35,7 @@ from magtkd_rt.train.stage2.model import Adapter, Padded, Stage2
 Imbalance = Literal["none", "weighted", "focal", "adjusted"]
 IMBALANCE: Final[tuple[Imbalance, ...]] = ("none", "weighted", "focal", "adjusted")
 UNSEEN: Final = 5.0
-"""How much less likely words make a label that training does not have."""
+"""How much less likely an utterance makes a label that training does not have."""
 FOCUS: Final = 2.0
 """Of the focal loss (Lin et al. 2017)."""
 
@@ -54,12 +54,17 @@ class Stage2Recipe(FusionRecipe):
     input_dropout: float = 0.2
     noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """How much each modality is spoiled, in standard deviations of the features."""
-    principal: bool = False
-    """Project on principal components instead of learning to project."""
-    words_first: bool = False
-    """With principal components: a plain classifier learns from the words first, and stays."""
+    principal: tuple[int, int, int] = (0, 0, 0)
+    """Of text, audio and video: project on so many principal components; 0 learns to project."""
+    linear_first: float = 0.0
+    """With principal components: logistic regression with this inverse strength learns from each
+    utterance by itself first, and stays; MAGT learns what to add. 0: none."""
     spoil_dev: bool = True
     """Dev is of the encoders' training material as well, so it is spoiled alike."""
+    held_out: float = 0.2
+    """Share of training dialogues that become dev where a corpus has none."""
+    head_start: float | None = None
+    """With `adjusted`, how much of a head start rare labels get, 0 to 1; None lets dev choose."""
     imbalance: Imbalance = "adjusted"
     """`weighted` and `focal` change the loss; `adjusted` gives rare labels a head start that dev
     chooses."""
@@ -135,31 +140,36 @@ def new_stage2(sizes: Sequence[int], classes: int, recipe: Stage2Recipe) -> Stag
         classes=classes,
         dropout=recipe.dropout,
         words_alone=False,
+        linear_first=recipe.linear_first > 0,
     )
     return Stage2(recipe.mode, adapter, config)
 
 
-def learn_words(model: Stage2, train: FeatureSet) -> None:
-    """Let logistic regression learn what the words say by themselves, and leave it so.
+def learn_alone(model: Stage2, train: FeatureSet, strength: float) -> None:
+    """Let logistic regression learn what an utterance says by itself, and leave it so.
 
-    The fusion then learns what voice, face and conversation add, as that of the starter does.
+    MAGT begins as that classifier, and learns what the conversation adds.
+
+    Args:
+        model: whose adapter is fitted and stays.
+        train: what is learned from; what is absent counts as the mean.
+        strength: the inverse of how much is regularised.
     """
-    there = train.present[:, 0]
-    if not there.any():
-        return
     spoiled = 1 if any(model.adapter.noise) else None
-    words = np.concatenate([one.features[:, 0] for one in model.adapted(train, spoiled)])
-    labels = train.labels[there]
-    fitted = LogisticRegression(max_iter=1000).fit(words[there], labels)
+    features = np.concatenate([one.features for one in model.adapted(train, spoiled)])
+    alone = np.where(train.present[..., None], features, 0).reshape(len(train), -1)
+    fitted = LogisticRegression(C=strength, max_iter=1000).fit(alone, train.labels)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # it then has one row only, of the second class
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.stack([-bias[0], bias[0]]) / 2
-    linear = model.magt.words
+    linear, head = model.magt.words, cast("nn.Linear", model.magt.classify[0])
     with torch.no_grad():
         linear.weight.zero_()
         linear.bias.fill_(-UNSEEN)
         linear.weight[fitted.classes_] = torch.from_numpy(weight).float()
         linear.bias[fitted.classes_] = torch.from_numpy(bias).float()
+        head.weight.zero_()
+        head.bias.zero_()
     linear.requires_grad_(False)
 
 
@@ -186,8 +196,8 @@ def train_stage2(
     seed_everything(recipe.seed)
     model = new_stage2(train.sizes, len(train.classes), recipe)
     model.adapter.fit(train)
-    if recipe.words_first:
-        learn_words(model, train)
+    if recipe.linear_first:
+        learn_alone(model, train, recipe.linear_first)
     optimizer = torch.optim.AdamW(
         model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -275,7 +285,11 @@ def _judge(
     """The head start of rare labels, the score that chooses the epoch, and dev's W-F1."""
     head_start = np.zeros(len(dev.classes), dtype=np.float32)
     if recipe.imbalance == "adjusted":
-        head_start = adjust(views, dev.labels, train.shares)[0]
+        head_start = (
+            adjust(views, dev.labels, train.shares)[0]
+            if recipe.head_start is None
+            else (-recipe.head_start * np.log(train.shares)).astype(np.float32)
+        )
     f1 = float(np.mean([weighted_f1(dev.labels, (v + head_start).argmax(1)) for v in views]))
     if recipe.select == "weighted_f1":
         return head_start, f1, f1

@@ -10,8 +10,20 @@ import pytest
 
 from magtkd_rt.errors import DataError
 from magtkd_rt.labels import LABELS
-from magtkd_rt.train.stage2.features import FeatureSet, build, folds, hold_out, read_features
-from magtkd_rt.train.stage2.given import read_meld_embeddings, read_mosi, read_ravdess_units
+from magtkd_rt.train.stage2.features import (
+    FeatureSet,
+    build,
+    folds,
+    hold_out,
+    read_features,
+    write_features,
+)
+from magtkd_rt.train.stage2.given import (
+    read_given,
+    read_meld_embeddings,
+    read_mosi,
+    read_ravdess_units,
+)
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 CLASSES = ("down", "up")

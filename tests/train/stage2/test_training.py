@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from magtkd_rt.models.magt import MagtConfig, StreamingMagt
+from magtkd_rt.train.fusion import predict
 from magtkd_rt.train.loop import Run
-from magtkd_rt.train.metrics import accuracy
+from magtkd_rt.train.metrics import accuracy, softmax
 from magtkd_rt.train.stage2.features import FeatureSet, hold_out
 from magtkd_rt.train.stage2.model import Adapter, Padded
 from magtkd_rt.train.stage2.reliability import accuracy_under, noise_for, noise_like
-from magtkd_rt.train.stage2.training import Stage2Recipe, criterion_of, train_stage2
+from magtkd_rt.train.stage2.seeds import train_seeds
+from magtkd_rt.train.stage2.training import (
+    Stage2Recipe,
+    criterion_of,
+    learn_alone,
+    new_stage2,
+    train_stage2,
+)
 
 QUICK = Stage2Recipe(
     epochs=6, batch=4, learning_rate=5e-3, average=0.5, size=8, feature_size=8, heads=2, views=2,
@@ -30,7 +39,7 @@ QUICK = Stage2Recipe(
         {},
         {"mode": "paper", "imbalance": "weighted"},
         {"imbalance": "focal", "noise": (0.3, 0.3, 0.0)},
-        {"principal": True, "words_first": True, "select": "weighted_f1"},
+        {"principal": (6, 4, 5), "linear_first": 1.0, "select": "weighted_f1"},
     ],
 )
 def test_it_learns(
@@ -122,7 +131,7 @@ def test_principal_components_keep_the_widest_directions() -> None:
     wide = random.standard_normal(500)
     values = np.stack([wide, wide + 0.1 * random.standard_normal(500), random.random(500)], 1)
     given = one_modality(values.astype(np.float32), random.integers(0, 2, 500))
-    adapter = Adapter(given.sizes, 2, 0.0, (0.0,) * 3, principal=True).eval()
+    adapter = Adapter(given.sizes, 2, 0.0, (0.0,) * 3, principal=(2, 0, 0)).eval()
     adapter.fit(given)
     raw = [torch.from_numpy(one)[None] for one in given.features]
     projected = adapter(raw)[0, :, 0].detach().numpy()
@@ -184,3 +193,28 @@ def test_batches_are_padded_and_unknown_speakers_known(tiny: FeatureSet) -> None
         assert labels[number, : len(one)].tolist() == tiny.labels[one].tolist()
         assert (labels[number, len(one) :] == -100).all()
         assert not present[number, len(one) :].any()
+
+
+def test_magt_begins_as_logistic_regression(tiny: FeatureSet, tmp_path: Path) -> None:
+    recipe = replace(QUICK, principal=(6, 4, 5), linear_first=0.5)
+    model = new_stage2(tiny.sizes, 3, recipe)
+    model.adapter.fit(tiny)
+    learn_alone(model, tiny, 0.5)
+    features = np.concatenate([one.features for one in model.adapted(tiny)]).reshape(len(tiny), -1)
+    alone = LogisticRegression(C=0.5, max_iter=1000).fit(features, tiny.labels)
+    logits = predict(model.magt, model.adapted(tiny))
+    np.testing.assert_allclose(softmax(logits), alone.predict_proba(features), atol=1e-5)
+    again = train_seeds(tiny, None, tmp_path, replace(recipe, epochs=1, held_out=0.3), 1)
+    trained = again.trained[0].model.magt
+    assert not trained.words.weight.requires_grad
+    assert trained.classify[0].weight.abs().max() > 0  # what the conversation adds is learned
+
+
+def test_a_head_start_that_is_told(tiny: FeatureSet, tmp_path: Path) -> None:
+    train, dev = hold_out(tiny, 0.25, 0)
+    biases = []
+    for start in (0.0, 0.5):
+        recipe = replace(QUICK, epochs=1, head_start=start)
+        trained = train_stage2(train, dev, tmp_path / str(start), recipe)
+        biases.append(trained.model.magt.classify[0].bias.detach().numpy())
+    np.testing.assert_allclose(biases[1] - biases[0], -0.5 * np.log(train.shares), atol=1e-6)
