@@ -20,8 +20,8 @@ from magtkd_rt.engines.onnx_files import save
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
-_ROWS: Final = 1024
-"""Rows of an activation that are kept, evenly from all cases: all would not fit into memory."""
+_KEPT: Final = 1_500_000_000
+"""Bytes of rows that are kept, drawn from all cases alike: all would not fit into memory."""
 _LONGEST_S: Final = 60.0
 """Large graphs are run on as many cases as fit into this time, `_LEAST` at least."""
 _LEAST: Final = 8
@@ -32,23 +32,32 @@ class Seen:
     """One activation over all cases.
 
     Attributes:
-        widest: (channels,), the largest size of each channel.
-        low, high: smallest and largest number, 0 included.
+        lowest, highest: (channels,), of all rows: what is far out decides how finely the rest is
+            rounded, and no choice of rows may miss it.
         most_rows: of a run.
         rows: (rows, channels), some of it.
     """
 
-    widest: Floats
-    low: float
-    high: float
+    lowest: Floats
+    highest: Floats
     most_rows: int
     rows: Floats
 
+    @property
+    def widest(self) -> Floats:
+        """(channels,), the largest size of each channel."""
+        widest: Floats = np.maximum(self.highest, -self.lowest)
+        return widest
+
+    @property
+    def step(self) -> float:
+        """What one step of 255 is where all of it has one scale."""
+        span = max(float(self.highest.max()), 0.0) - min(float(self.lowest.min()), 0.0)
+        return max(span / 255, 1e-12)
+
     def narrowed(self, widths: Floats) -> Seen:
-        """The same with each channel divided by its width; `low` and `high` are of the rows."""
-        rows = self.rows / widths
-        low, high = min(float(rows.min()), 0.0), max(float(rows.max()), 0.0)
-        return Seen(self.widest / widths, low, high, self.most_rows, rows)
+        """The same with each channel divided by its width."""
+        return Seen(self.lowest / widths, self.highest / widths, self.most_rows, self.rows / widths)
 
 
 def see(model: onnx.ModelProto, names: Collection[str], cases: Sequence[Arrays]) -> dict[str, Seen]:
@@ -76,23 +85,26 @@ def see(model: onnx.ModelProto, names: Collection[str], cases: Sequence[Arrays])
         session = onnxruntime.InferenceSession(
             str(file), options, providers=["CPUExecutionProvider"]
         )
-    pieces: dict[str, list[tuple[Floats, float, float, int, Floats]]] = {n: [] for n in wanted}
-    share = -(-_ROWS // len(cases))
+    pieces: dict[str, list[Seen]] = {n: [] for n in wanted}
+    random = np.random.default_rng(0)
     end = time.monotonic() + _LONGEST_S
     for number, case in enumerate(cases):
         if number >= _LEAST and time.monotonic() > end:
             break
-        for name, array in zip(wanted, session.run(wanted, dict(case)), strict=True):
+        arrays = session.run(wanted, dict(case))
+        share = _KEPT / len(cases) / sum(array.nbytes for array in arrays)
+        for name, array in zip(wanted, arrays, strict=True):
             flat = array.reshape(-1, array.shape[-1])
-            some = flat[:: -(-len(flat) // share)].copy()
-            pieces[name].append(
-                (np.abs(flat).max(0), float(flat.min()), float(flat.max()), len(flat), some)
-            )
+            count = min(len(flat), max(1, int(len(flat) * share)))
+            some = flat[np.sort(random.choice(len(flat), count, replace=False))]
+            pieces[name].append(Seen(flat.min(0), flat.max(0), len(flat), some))
     return {name: _joined(found) for name, found in pieces.items()}
 
 
-def _joined(found: Sequence[tuple[Floats, float, float, int, Floats]]) -> Seen:
-    widest, lows, highs, counts, rows = zip(*found, strict=True)
+def _joined(found: Sequence[Seen]) -> Seen:
     return Seen(
-        np.max(widest, axis=0), min(*lows, 0.0), max(*highs, 0.0), max(counts), np.concatenate(rows)
+        np.min([one.lowest for one in found], axis=0),
+        np.max([one.highest for one in found], axis=0),
+        max(one.most_rows for one in found),
+        np.concatenate([one.rows for one in found]),
     )

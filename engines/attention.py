@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import onnx
@@ -21,11 +21,20 @@ _DOMAIN: Final = "com.microsoft"
 
 @dataclass(frozen=True, slots=True)
 class _Heads:
-    """A tensor (b, n, h d) that was cut into heads: (b, h, n, d), `scale` times."""
+    """A tensor (b, n, h d) that was cut into heads: (b, h, n, d), `scale` times.
+
+    Where one tensor holds queries, keys and values, (b, n, 3 h d), `part` says which.
+    """
 
     source: str
     heads: int
     scale: float
+    part: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the tensor that holds it alone."""
+        return self.source if self.part is None else f"{self.source}_part_{self.part}"
 
 
 class _Graph:
@@ -81,14 +90,32 @@ class _Graph:
         if turn is None or inner is None or _perm(turn) != [0, 2, 1]:
             return None
         found = self.heads(inner.input[0])
-        return found and _Heads(found.source, found.heads, scale * found.scale)
+        return found and replace(found, scale=scale * found.scale)
+
+    def same_heads(self, name: str) -> str:
+        """What a reshape of (b, h, n, d) to itself changes nothing of."""
+        node = self.only_user(name, "Reshape")
+        shape = None if node is None else self.constants.get(node.input[1])
+        unchanged = shape is not None and shape.size == 4 and self.only_user(name, "Reshape")
+        return unchanged.output[0] if unchanged else name
 
     def _cut(self, name: str, scale: float) -> _Heads | None:
+        part = None
+        chosen = self.maker(name, "Gather")
+        if chosen is not None:
+            index = self.constants.get(chosen.input[1])
+            if index is None or index.size != 1 or _axis(chosen) != 2:
+                return None
+            name, part = chosen.input[0], int(index.reshape(()))
         cut = self.maker(name, "Reshape")
         shape = None if cut is None else self.constants.get(cut.input[1])
-        if cut is None or shape is None or shape.size != 4 or min(shape[2:]) < 1:
+        if cut is None or shape is None or min(shape[2:], default=0) < 1:
             return None
-        return _Heads(cut.input[0], int(shape[2]), scale)
+        if (shape.size, part is None) not in ((4, True), (5, False)):
+            return None
+        if part is not None and shape[2] != 3:
+            return None
+        return _Heads(cut.input[0], int(shape[-2]), scale, part)
 
 
 def join_attention(model: onnx.ModelProto, constants: Mapping[str, NDArray[Any]]) -> int:
@@ -110,8 +137,13 @@ def join_attention(model: onnx.ModelProto, constants: Mapping[str, NDArray[Any]]
                 joined[found.output[0]] = found
     if not joined:
         return 0
-    ends = {name: node for node in joined.values() for name in node.output}
-    nodes = [ends.get(node.output[0], node) for node in model.graph.node]
+    nodes: list[NodeProto] = []
+    split: set[str] = set()
+    for node in model.graph.node:
+        here = joined.get(node.output[0], node)
+        if here is not node:
+            nodes += _splits(here, split)
+        nodes.append(here)
     _keep_used(model, nodes)
     if all(opset.domain != _DOMAIN for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
@@ -132,13 +164,14 @@ def _attention(last: NodeProto, graph: _Graph) -> NodeProto | None:
     plus = graph.maker(name, "Add")
     if plus is not None:
         name, mask = plus.input
+    name, scale = graph.unscaled(name)
     scores = graph.maker(name, "MatMul")
     if scores is None:
         return None
     query = graph.heads(scores.input[0])
     key = graph.heads_turned(scores.input[1])
     value = graph.heads(last.input[1])
-    back = graph.only_user(last.output[0], "Transpose")
+    back = graph.only_user(graph.same_heads(last.output[0]), "Transpose")
     flat = back and graph.only_user(back.output[0], "Reshape")
     if query is None or key is None or value is None or back is None or flat is None:
         return None
@@ -146,7 +179,7 @@ def _attention(last: NodeProto, graph: _Graph) -> NodeProto | None:
         return None
     if _perm(back) != _HEADS_FIRST:
         return None
-    inputs = [query.source, key.source, value.source]
+    inputs = [query.name, key.name, value.name]
     return helper.make_node(
         "MultiHeadAttention",
         [*inputs, "", "", mask] if mask else inputs,
@@ -154,8 +187,24 @@ def _attention(last: NodeProto, graph: _Graph) -> NodeProto | None:
         f"{last.name or flat.output[0]}_attention",
         domain=_DOMAIN,
         num_heads=query.heads,
-        scale=query.scale * key.scale,
+        scale=scale * query.scale * key.scale,
     )
+
+
+def _splits(attention: NodeProto, split: set[str]) -> list[NodeProto]:
+    """What cuts queries, keys and values out of the tensor that holds all three."""
+    nodes = []
+    for name in attention.input[:3]:
+        source, found, _ = name.rpartition("_part_")
+        if found and source not in split:
+            split.add(source)
+            parts = [f"{source}_part_{number}" for number in range(3)]
+            nodes.append(
+                helper.make_node(
+                    "Split", [source], parts, f"{source}_split", axis=-1, num_outputs=3
+                )
+            )
+    return nodes
 
 
 def _keep_used(model: onnx.ModelProto, nodes: Sequence[NodeProto]) -> None:

@@ -71,6 +71,7 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
         plain = Path(folder) / "plain.onnx"
         fold(graph, plain)
         model = onnx.load(plain)
+        _spell_out(model)
         matrices = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         products = _products(model, matrices)
         total = sum(matrix.size for matrix in matrices.values() if matrix.dtype == np.float32)
@@ -94,6 +95,24 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
             _round(equalised, out, kept, large)
     lighter = sum(matrices[p.weight].size for p in products if p.node not in kept)
     return Quantised(len(products), len(kept), lighter / total)
+
+
+def _spell_out(model: onnx.ModelProto) -> None:
+    """Make Gemm a product and a sum again, which onnxruntime joined where shapes are fixed."""
+    nodes = []
+    for node in model.graph.node:
+        settings = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        usual = {"transA": 0, "transB": 0, "alpha": 1.0, "beta": 1.0}
+        if node.op_type != "Gemm" or (usual | settings) != usual or len(node.input) < 3:
+            nodes.append(node)
+            continue
+        product = f"{node.output[0]}_product"
+        nodes += [
+            helper.make_node("MatMul", node.input[:2], [product], product),
+            helper.make_node("Add", [product, node.input[2]], node.output, f"{product}_sum"),
+        ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _products(model: onnx.ModelProto, matrices: Mapping[str, NDArray[Any]]) -> list[_Product]:
@@ -150,9 +169,12 @@ def _loss(activation: Seen, product: _Product, matrices: Mapping[str, NDArray[An
     """By how much a product in 8 bits is off, relative to what it should give."""
     weight = matrices[product.weight]
     exact = activation.rows @ weight
-    step = max((activation.high - activation.low) / 255, 1e-12)
     steps = np.maximum(np.abs(weight).max(0) / 127, 1e-12)
-    rounded = np.round(activation.rows / step) * step @ (np.round(weight / steps) * steps)
+    rounded = (
+        np.round(activation.rows / activation.step)
+        * activation.step
+        @ (np.round(weight / steps) * steps)
+    )
     return float(np.sqrt(((rounded - exact) ** 2).mean() / max((exact**2).mean(), 1e-12)))
 
 
