@@ -78,8 +78,10 @@ def see(model: onnx.ModelProto, names: Collection[str], cases: Sequence[Arrays])
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "watched.onnx"
-        save(model, file)
-        del model.graph.output[count:]
+        try:
+            save(model, file)
+        finally:
+            del model.graph.output[count:]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(

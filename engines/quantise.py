@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from magtkd_rt.engines.onnx_files import fold, is_large, save
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 
 STRENGTH: Final = 0.7
 """How much of a channel's width goes over into the weights, 0 to 1; 0.5 and 0.85 were worse."""
@@ -77,8 +78,7 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
         total = sum(matrix.size for matrix in matrices.values() if matrix.dtype == np.float32)
         if not products:
             return Quantised(0, 0, 0.0)
-        join_attention(model, matrices)
-        seen = see(model, {product.source for product in products}, cases)
+        seen = _join_and_see(model, {product.source for product in products}, matrices, cases)
         kept: list[str] = []
         if max(activation.most_rows for activation in seen.values()) <= FEW_ROWS:
             round_by_blocks(model, {product.node for product in products}, matrices)
@@ -95,6 +95,24 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
             _round(equalised, out, kept, large)
     lighter = sum(matrices[p.weight].size for p in products if p.node not in kept)
     return Quantised(len(products), len(kept), lighter / total)
+
+
+def _join_and_see(
+    model: onnx.ModelProto,
+    sources: Collection[str],
+    matrices: Mapping[str, NDArray[Any]],
+    cases: Sequence[Arrays],
+) -> dict[str, Seen]:
+    """Join attention, if onnxruntime then runs it: it refuses masks that are not (b, h, n, n)."""
+    before = [*model.graph.node]
+    if join_attention(model, matrices):
+        try:
+            return see(model, sources, cases)
+        except Exception:  # onnxruntime's errors share no narrower class
+            _log.info("attention stays in parts: onnxruntime does not take its mask")
+            del model.graph.node[:]
+            model.graph.node.extend(before)
+    return see(model, sources, cases)
 
 
 def _spell_out(model: onnx.ModelProto) -> None:
