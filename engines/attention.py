@@ -58,7 +58,8 @@ class _Graph:
     def only_user(self, name: str, operator: str) -> NodeProto | None:
         """The node that alone uses this, if it is such an operator."""
         users = self.users.get(name, [])
-        return users[0] if self.uses[name] == 1 and users[0].op_type == operator else None
+        alone = len(users) == self.uses[name] == 1 and users[0].op_type == operator
+        return users[0] if alone else None
 
     def unscaled(self, name: str) -> tuple[str, float]:
         """What is multiplied by a constant number here, and by which; by 1 if nothing is."""

@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 STRENGTH: Final = 0.7
 """How much of a channel's width goes over into the weights, 0 to 1; 0.5 and 0.85 were worse."""
 KEPT: Final = 1 / 9
-"""Share of the products that keep 32 bits: those that would lose most."""
+"""Share of the products that keep 32 bits at most: those that would lose most."""
+LOST: Final = 0.02
+"""What a product may lose, as a share of what it gives, before it is kept in 32 bits."""
 FEW_ROWS: Final = 8
 """Rows up to which the time goes into reading weights, not into multiplying."""
 SMALLEST: Final = 16_384
@@ -87,7 +89,8 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
             widths = _equalise(model, products, matrices, seen)
             narrow = {source: seen[source].narrowed(widths[source]) for source in widths}
             losses = {p.node: _loss(narrow[p.source], p, matrices) for p in products}
-            kept = sorted(losses, key=lambda node: -losses[node])[: int(len(products) * KEPT)]
+            worst = sorted(losses, key=lambda node: -losses[node])[: int(len(products) * KEPT)]
+            kept = [node for node in worst if losses[node] > LOST]
             equalised = Path(folder) / "equalised.onnx"
             save(model, equalised)
             large = is_large(model)
