@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),  # torch's own
 ]
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32
 }  # fmt: skip
 
 
 def test_it_opens_and_says_what_it_said_when_it_was_made(tmp_path: Path) -> None:
-    shapes = {
+    shapes: dict[str, dict[str, Any]] = {
         "text": SMALL
         | {"model_type": "roberta", "vocab_size": 300, "max_position_embeddings": 130},
         "audio": SMALL
