@@ -3,33 +3,40 @@
 Weights get one scale a column, activations one scale a run (onnxruntime's dynamic quantisation).
 Two things keep the decisions: channels that are wide are made narrower before they are rounded and
 their weights wider in turn (SmoothQuant, Xiao et al. 2023), and the products that would lose most
-keep their 32 bits.
+keep their 32 bits. Attention becomes one operator on the way.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from magtkd_rt.engines.folding import fold
+from magtkd_rt.engines.activations import Seen, see
+from magtkd_rt.engines.attention import join_attention
+from magtkd_rt.engines.block_weights import round_by_blocks
+from magtkd_rt.engines.onnx_files import fold, is_large, save
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 
 STRENGTH: Final = 0.7
 """How much of a channel's width goes over into the weights, 0 to 1; 0.5 and 0.85 were worse."""
 KEPT: Final = 1 / 9
-"""Share of the products that keep 32 bits: those that would lose most."""
+"""Share of the products that keep 32 bits at most: those that would lose most."""
+LOST: Final = 0.02
+"""What a product may lose, as a share of what it gives, before it is kept in 32 bits."""
+FEW_ROWS: Final = 8
+"""Rows up to which the time goes into reading weights, not into multiplying."""
 SMALLEST: Final = 16_384
 """Entries of a matrix from which on 8 bits are worth the trouble."""
 
@@ -58,7 +65,7 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
     Args:
         graph: the ONNX file.
         cases: inputs by which the widths of its activations are measured.
-        out: the file to write.
+        out: the file to write; a large graph's weights come to lie beside it.
 
     Returns:
         what was done; with 0 products nothing was written.
@@ -67,20 +74,66 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
         plain = Path(folder) / "plain.onnx"
         fold(graph, plain)
         model = onnx.load(plain)
+        _spell_out(model)
         matrices = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         products = _products(model, matrices)
         total = sum(matrix.size for matrix in matrices.values() if matrix.dtype == np.float32)
         if not products:
             return Quantised(0, 0, 0.0)
-        seen = _activations(model, products, cases)
-        widths = _equalise(model, products, matrices, seen)
-        losses = {p.node: _loss(seen[p.source] / widths[p.source], p, matrices) for p in products}
-        kept = sorted(losses, key=lambda node: -losses[node])[: int(len(products) * KEPT)]
-        equalised = Path(folder) / "equalised.onnx"
-        onnx.save(model, equalised)
-        _round(equalised, out, kept)
+        seen = _join_and_see(model, {product.source for product in products}, matrices, cases)
+        kept: list[str] = []
+        if max(activation.most_rows for activation in seen.values()) <= FEW_ROWS:
+            round_by_blocks(model, {product.node for product in products}, matrices)
+            save(model, out)
+        else:
+            widths = _equalise(model, products, matrices, seen)
+            narrow = {source: seen[source].narrowed(widths[source]) for source in widths}
+            losses = {p.node: _loss(narrow[p.source], p, matrices) for p in products}
+            worst = sorted(losses, key=lambda node: -losses[node])[: int(len(products) * KEPT)]
+            kept = [node for node in worst if losses[node] > LOST]
+            equalised = Path(folder) / "equalised.onnx"
+            save(model, equalised)
+            large = is_large(model)
+            del model, seen, narrow
+            _round(equalised, out, kept, large)
     lighter = sum(matrices[p.weight].size for p in products if p.node not in kept)
     return Quantised(len(products), len(kept), lighter / total)
+
+
+def _join_and_see(
+    model: onnx.ModelProto,
+    sources: Collection[str],
+    matrices: Mapping[str, NDArray[Any]],
+    cases: Sequence[Arrays],
+) -> dict[str, Seen]:
+    """Join attention, if onnxruntime then runs it: it refuses masks that are not (b, h, n, n)."""
+    before = [*model.graph.node]
+    if join_attention(model, matrices):
+        try:
+            return see(model, sources, cases)
+        except Exception:  # onnxruntime's errors share no narrower class
+            _log.info("attention stays in parts: onnxruntime does not take its mask")
+            del model.graph.node[:]
+            model.graph.node.extend(before)
+    return see(model, sources, cases)
+
+
+def _spell_out(model: onnx.ModelProto) -> None:
+    """Make Gemm a product and a sum again, which onnxruntime joined where shapes are fixed."""
+    nodes = []
+    for node in model.graph.node:
+        settings = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        usual = {"transA": 0, "transB": 0, "alpha": 1.0, "beta": 1.0}
+        if node.op_type != "Gemm" or (usual | settings) != usual or len(node.input) < 3:
+            nodes.append(node)
+            continue
+        product = f"{node.output[0]}_product"
+        nodes += [
+            helper.make_node("MatMul", node.input[:2], [product], product),
+            helper.make_node("Add", [product, node.input[2]], node.output, f"{product}_sum"),
+        ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _products(model: onnx.ModelProto, matrices: Mapping[str, NDArray[Any]]) -> list[_Product]:
@@ -93,36 +146,11 @@ def _products(model: onnx.ModelProto, matrices: Mapping[str, NDArray[Any]]) -> l
     return found
 
 
-def _activations(
-    model: onnx.ModelProto, products: Sequence[_Product], cases: Sequence[Arrays]
-) -> dict[str, Floats]:
-    """What the products multiply, over all cases: name -> (rows, channels)."""
-    names = sorted({product.source for product in products})
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    told = {output.name for output in watched.graph.output}
-    watched.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name not in told
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    rows: dict[str, list[Floats]] = {name: [] for name in names}
-    for case in cases:
-        for name, array in zip(names, session.run(names, dict(case)), strict=True):
-            rows[name].append(array.reshape(-1, array.shape[-1]))
-    return {name: np.concatenate(arrays) for name, arrays in rows.items()}
-
-
 def _equalise(
     model: onnx.ModelProto,
     products: Sequence[_Product],
     matrices: dict[str, NDArray[Any]],
-    seen: Mapping[str, Floats],
+    seen: Mapping[str, Seen],
 ) -> dict[str, Floats]:
     """Divide each activation's channels by their widths, and multiply the weights' rows by them."""
     widths: dict[str, Floats] = {}
@@ -130,7 +158,7 @@ def _equalise(
         rows = np.max(
             [np.abs(matrices[p.weight]).max(1) for p in products if p.source == source], 0
         )
-        wide = np.maximum(np.abs(activation).max(0), 1e-5)
+        wide = np.maximum(activation.widest, 1e-5)
         width = wide**STRENGTH / np.maximum(rows, 1e-5) ** (1 - STRENGTH)
         widths[source] = (width / np.exp(np.log(width).mean())).astype(np.float32)
     for product in products:
@@ -158,18 +186,20 @@ def _equalise(
     return widths
 
 
-def _loss(activation: Floats, product: _Product, matrices: Mapping[str, NDArray[Any]]) -> float:
+def _loss(activation: Seen, product: _Product, matrices: Mapping[str, NDArray[Any]]) -> float:
     """By how much a product in 8 bits is off, relative to what it should give."""
     weight = matrices[product.weight]
-    exact = activation @ weight
-    low, high = min(float(activation.min()), 0.0), max(float(activation.max()), 0.0)
-    step = max((high - low) / 255, 1e-12)
+    exact = activation.rows @ weight
     steps = np.maximum(np.abs(weight).max(0) / 127, 1e-12)
-    rounded = np.round(activation / step) * step @ (np.round(weight / steps) * steps)
+    rounded = (
+        np.round(activation.rows / activation.step)
+        * activation.step
+        @ (np.round(weight / steps) * steps)
+    )
     return float(np.sqrt(((rounded - exact) ** 2).mean() / max((exact**2).mean(), 1e-12)))
 
 
-def _round(model: Path, out: Path, kept: Sequence[str]) -> None:
+def _round(model: Path, out: Path, kept: Sequence[str], large: bool) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     root = logging.getLogger()
@@ -183,6 +213,7 @@ def _round(model: Path, out: Path, kept: Sequence[str]) -> None:
             per_channel=True,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=list(kept),
+            use_external_data_format=large,
             extra_options={"MatMulConstBOnly": True},
         )
     finally:

@@ -15,7 +15,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from magtkd_rt.engines.folding import fold
+from magtkd_rt.engines.onnx_files import fold
 from magtkd_rt.engines.torch_operators import OPERATORS
 from magtkd_rt.errors import EngineError
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from importlib.util import find_spec
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 
 def run_bench_engines(
-    bundle: str, engine: str, *, threads: int, seconds: float, json: bool
+    bundle: str, engine: str, *, threads: int, seconds: float, full_size: bool, json: bool
 ) -> None:
     """Measure and print.
 
@@ -23,6 +25,8 @@ def run_bench_engines(
     from magtkd_rt.bench.engines import measure_engines
     from magtkd_rt.bundle.store import Bundle
 
+    if full_size:
+        bundle = str(_full_size_bundle())
     measured = measure_engines(Bundle.load(bundle), engine, threads, seconds)
     if json:
         print(jsonlib.dumps(measured, indent=1))
@@ -44,3 +48,34 @@ def run_bench_engines(
         f"matrix product {ceilings['flops_per_s'] / 1e9:.0f} GFLOP/s in 32 bits; "
         f"loading {measured['loading_s']:.2f} s, peak memory {measured['peak_memory_mb']} MB"
     )
+
+
+def _full_size_bundle() -> Path:
+    """The bundle of full size with random weights; it is made where there is none yet.
+
+    Raises:
+        ExtraMissing: it has to be made, and what trains models is not installed.
+        EngineError: it cannot be made.
+    """
+    from magtkd_rt.engines.cache import root
+    from magtkd_rt.errors import EngineError, ExtraMissing
+
+    directory = root().parent / "full-size"
+    console = Console(highlight=False, stderr=True)
+    if not (directory / "manifest.json").is_file():
+        for module in ("torch", "transformers", "onnx", "onnxscript"):
+            if find_spec(module) is None:
+                raise ExtraMissing(module, "train")
+        from magtkd_rt.train.stage1.random_bundle import write_random_bundle
+
+        try:
+            with console.status(f"making full-size graphs with random weights in {directory} ..."):
+                write_random_bundle(directory)
+        except OSError as error:
+            raise EngineError(
+                f"the full-size graphs cannot be written to {directory} ({error.strerror})",
+                remedy="they need 4 GB there while they are made; or let MAGTKD_ENGINE_CACHE "
+                "name a folder on another disk",
+            ) from error
+    console.print(f"{directory} (magtkd compile builds it)", style="dim")
+    return directory

@@ -10,7 +10,7 @@ Shapes: b dialogues, n utterances, m modalities (text, audio, video), d model si
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -116,18 +116,33 @@ class AnchorGatedBlock(nn.Module):
         """(b, n, d) -> keys and values (b, h, n, d / h), which may be cached."""
         return self._split(self.key(source)), self._split(self.value(source))
 
-    def forward(self, anchor: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        """anchor (b, n, d); keys, values (b, h, k, d / h); bias (b, h, n, k), -inf hides."""
-        batch = anchor.shape[0]
-        nothing = self.nothing.unflatten(1, (self.heads, -1)).unsqueeze(1).unsqueeze(3)
-        nothing = nothing.expand(-1, batch, -1, -1, -1)  # (2, b, h, 1, d / h)
-        keys = torch.cat([nothing[0], keys], dim=2)
-        values = torch.cat([nothing[1], values], dim=2)
-        bias = functional.pad(bias, (1, 0))
-        query = self._split(self.query(anchor)) / math.sqrt(keys.shape[-1])
-        weights = self.dropout(torch.softmax(query @ keys.transpose(2, 3) + bias, dim=3))
-        seen = self.out((weights @ values).transpose(1, 2).flatten(2))
-        x = self.norm_attention(anchor + self.dropout(seen))
+    def forward(
+        self, anchor: Tensor, seen: Sequence[tuple[Tensor, Tensor]], bias: Tensor
+    ) -> Tensor:
+        """Look at several pieces of keys and values as if they were one.
+
+        They are not joined, which would copy a whole window at every step.
+
+        Args:
+            anchor: (b, n, d).
+            seen: pieces of keys and values, (b, h, k, d / h) each.
+            bias: (b, h, n, all k), -inf hides.
+
+        Returns:
+            (b, n, d)
+        """
+        nothing = self.nothing.unflatten(1, (self.heads, -1)).unsqueeze(2)  # (2, h, 1, d / h)
+        pieces = [(nothing[0], nothing[1]), *seen]
+        query = self._split(self.query(anchor) / math.sqrt(nothing.shape[-1]))
+        scores = torch.cat([query @ keys.transpose(-1, -2) for keys, _ in pieces], dim=3)
+        weights = self.dropout(torch.softmax(scores + functional.pad(bias, (1, 0)), dim=3))
+        counts = [keys.shape[-2] for keys, _ in pieces]
+        found = [
+            part @ values
+            for part, (_, values) in zip(weights.split(counts, dim=3), pieces, strict=True)
+        ]
+        heard = self.out(torch.stack(found).sum(0).transpose(1, 2).flatten(2))
+        x = self.norm_attention(anchor + self.dropout(heard))
         x = self.norm_forward(x + self.dropout(self.feed_forward(x)))
         gated: Tensor = torch.sigmoid(self.gate(x)) * x
         return gated
@@ -262,24 +277,23 @@ class StreamingMagt(_Magt):
         back = distance.clamp(min=0).to(valid.dtype).unsqueeze(1)
         is_later = distance.unsqueeze(1) < 0
         place = (-distance - 1).clamp(0, self.config.right - 1)
-        keys_out: list[Tensor] = []
-        values_out: list[Tensor] = []
+        kept = list(zip(cached.keys.unbind(1), cached.values.unbind(1), strict=True))
+        added: list[tuple[Tensor, Tensor]] = []
 
         def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
             layer = cast("AnchorGatedBlock", self.blocks[block])
-            keys, values = layer.keys_values(source)
-            keys = torch.cat([cached.keys[:, block], keys], dim=2)
-            values = torch.cat([cached.values[:, block], values], dim=2)
-            keys_out.append(keys)
-            values_out.append(values)
+            added.append(layer.keys_values(source))
             slope = self.slopes[block].exp()[:, None, None]
             later = torch.where(is_later, self.later[block][:, place].transpose(0, 1), 0.0)
             bias = hidden[_SOURCES[block]] - slope * back + later
-            scored: Tensor = layer(anchor, keys, values, bias)
+            scored: Tensor = layer(anchor, [kept[block], added[block]], bias)
             return scored
 
         refined = self._refine(self._embed(features, present, speaker), attend)
-        everything = MagtState(torch.stack(keys_out, 1), torch.stack(values_out, 1), valid)
+        keys, values = (torch.stack(new, 1) for new in zip(*added, strict=True))
+        everything = MagtState(
+            torch.cat([cached.keys, keys], dim=3), torch.cat([cached.values, values], dim=3), valid
+        )
         return self._heads(refined, features, present, hidden), everything
 
     def advance(
@@ -380,7 +394,7 @@ class PaperMagt(_Magt):
         def attend(block: int, anchor: Tensor, source: Tensor) -> Tensor:
             layer = cast("AnchorGatedBlock", self.blocks[block])
             bias = hidden[_SOURCES[block]].expand(-1, layer.heads, anchor.shape[1], -1)
-            scored: Tensor = layer(anchor, *layer.keys_values(source), bias)
+            scored: Tensor = layer(anchor, [layer.keys_values(source)], bias)
             return scored
 
         inputs = [x + positions for x in self._embed(features, present, speaker)]

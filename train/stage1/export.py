@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.errors import EngineError, InputError
 from magtkd_rt.features.prompt import SPEAKER_TOKENS, PromptEncoder, PromptWords
-from magtkd_rt.models.magt import MagtState, StreamingMagt
+from magtkd_rt.models.magt import MagtConfig, MagtState, StreamingMagt
 from magtkd_rt.train.export import audio_cases, step_graph, video_cases
 from magtkd_rt.train.graphs import (
     Exportable,
@@ -122,17 +122,65 @@ def export_run(
         described = described | {"speaker": voices.graph}
         golden = golden + voices.golden
         files[voices.graph.file] = voices.file
+    manifest = manifest_of(
+        target.name,
+        settings,
+        labels,
+        described,
+        fused.magt.config,
+        Calibration(
+            temperature=_temperatures(run, stages, fused),
+            abstain_threshold=fused.abstain,
+            text_confidence_threshold=TEXT_CONFIDENCE_THRESHOLD,
+        ),
+        licence=licence,
+        corpus=corpus,
+        voices=voices,
+    )
+    files |= {
+        "tokenizer.json": tokenizer_file(settings.text.model),
+        "golden.npz": write_golden(golden),
+        "MODEL_CARD.md": _card(run, stages, target.name, corpus, licence, voices).encode(),
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return write_bundle(target, manifest, files)
+
+
+def manifest_of(
+    name: str,
+    settings: Settings,
+    labels: Sequence[str],
+    graphs: dict[GraphName, Graph],
+    config: MagtConfig,
+    calibration: Calibration,
+    *,
+    licence: str,
+    corpus: Corpus,
+    voices: Voices | None = None,
+) -> Manifest:
+    """What a bundle of full-size encoders says of itself.
+
+    Args:
+        name: of the bundle.
+        settings: of the run that its encoders are of.
+        labels: in the order of the logits.
+        graphs: as they were written.
+        config: of the MAGT.
+        calibration: of its results.
+        licence: of the weights.
+        corpus: what they learned from.
+        voices: tells speakers apart, if anything does.
+    """
     text = settings.text
     prompts = PromptEncoder(load_tokenizer(text.model), text.max_tokens)
-    config = fused.magt.config
     empty = MagtState.empty(config)
-    manifest = Manifest(
-        name=target.name,
+    return Manifest(
+        name=name,
         version="1",
         licence=licence,
         data=[corpus, *(VOICE_DATA if voices else ())],
         created=datetime.now(UTC).replace(microsecond=0),
-        labels=labels,
+        labels=list(labels),
         feature_size=config.feature_size,
         preprocessing=Preprocessing(
             text=TextPreprocessing(
@@ -153,7 +201,7 @@ def export_run(
             video=VideoPreprocessing(max_faces=settings.video.frames),
             speaker=voices.preprocessing if voices else None,
         ),
-        graphs=described,
+        graphs=graphs,
         fusion=Fusion(
             window=config.window,
             right_context=config.right,
@@ -163,19 +211,8 @@ def export_run(
                 for name in ("keys", "values", "valid")
             ],
         ),
-        calibration=Calibration(
-            temperature=_temperatures(run, stages, fused),
-            abstain_threshold=fused.abstain,
-            text_confidence_threshold=TEXT_CONFIDENCE_THRESHOLD,
-        ),
+        calibration=calibration,
     )
-    files |= {
-        "tokenizer.json": tokenizer_file(text.model),
-        "golden.npz": write_golden(golden),
-        "MODEL_CARD.md": _card(run, stages, target.name, corpus, licence, voices).encode(),
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return write_bundle(target, manifest, files)
 
 
 def read_record(run: Path) -> tuple[Settings, list[str]]:
@@ -219,9 +256,28 @@ def _graphs(
     for modality, encoder in (("text", words), ("audio", voice), ("video", face)):
         best = run / stages[modality] / "best.pt"
         encoder.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
+    return graphs_of(settings, prompts, (words, voice, face), fused.adapt, fused.magt)
+
+
+def graphs_of(
+    settings: Settings,
+    prompts: PromptEncoder,
+    encoders: tuple[TextEncoder, SoundEncoder, PictureEncoder],
+    adapt: tuple[nn.Module, nn.Module, nn.Module],
+    magt: StreamingMagt,
+) -> dict[GraphName, Exportable]:
+    """The graphs of a bundle of full-size encoders.
+
+    Args:
+        settings: name the checkpoints whose processors count.
+        prompts: of the text encoder.
+        encoders: of stage 1.
+        adapt: what comes after each, (b, d) -> (b, feature size of `magt`).
+        magt: of stage 2.
+    """
+    words, voice, face = encoders
     encoded = ["feature", "logits"]
-    normalise = bool(processor_of(audio.model).get("do_normalize", True))
-    adapt = fused.adapt
+    normalise = bool(processor_of(settings.audio.model).get("do_normalize", True))
     return {
         "text": Exportable(
             TextGraph(words, adapt[0]), _text_cases(prompts), encoded, {"input_ids": 1}
@@ -230,12 +286,12 @@ def _graphs(
             SoundGraph(voice, adapt[1], normalise), audio_cases(), encoded, {"waveform": 1}
         ),
         "video": Exportable(
-            PictureGraph(face, adapt[2], colours_of(video.model)),
+            PictureGraph(face, adapt[2], colours_of(settings.video.model)),
             video_cases(),
             encoded,
             {"faces": 0},
         ),
-        "fusion": step_graph(fused.magt),
+        "fusion": step_graph(magt),
     }
 
 
