@@ -22,8 +22,8 @@ from magtkd_rt.train.banks import cached, text_bank
 from magtkd_rt.train.corpora.starter import read_meld
 from magtkd_rt.train.files import write_json
 from magtkd_rt.train.loop import bf16_is_faster, digest
-from magtkd_rt.train.metrics import bootstrap_interval, softmax, weighted_f1
-from magtkd_rt.train.scoring import confusion_of, f1_per_class
+from magtkd_rt.train.metrics import bootstrap_interval, softmax
+from magtkd_rt.train.scoring import confusion_of, f1_per_class, weighted_f1
 from magtkd_rt.train.text import (
     PARTS,
     TextRecipe,
@@ -102,12 +102,13 @@ def judged(
     said = [seed.argmax(1) for seed in logits]
 
     def mean(rows: NDArray[np.int64]) -> float:
-        return float(np.mean([weighted_f1(labels[rows], one[rows]) for one in said]))
+        return float(np.mean([weighted_f1(confusion_of(labels[rows], one[rows])) for one in said]))
 
     everything = np.arange(len(labels))
+    counts = [confusion_of(labels, one) for one in said]
     return {
-        "weighted_f1": [weighted_f1(labels, one) for one in said],
-        "macro_f1": [float(f1_per_class(confusion_of(labels, one)).mean()) for one in said],
+        "weighted_f1": [weighted_f1(one) for one in counts],
+        "macro_f1": [float(f1_per_class(one).mean()) for one in counts],
         "negative_log_likelihood": [
             float(-np.log(softmax(seed)[everything, labels]).mean()) for seed in logits
         ],
