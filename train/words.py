@@ -35,6 +35,8 @@ from magtkd_rt.train.text import (
 )
 
 SEEDS = (11, 12, 13)
+RECIPE = TextRecipe(batch=32, learning_rate=1.4e-4, average=0.996, max_tokens=64)
+"""Prompts of 64 tokens: the student of 96 says as much of dev at 64, for a quarter less time."""
 
 
 def train_words(
@@ -55,12 +57,12 @@ def train_words(
         InputError: the stage `others` has not been run.
     """
     expected = expected_labels(data, out)
-    recipes = [replace(TextRecipe(), seed=seed) for seed in seeds]
+    recipes = [replace(RECIPE, seed=seed) for seed in seeds]
     students = [train_text(data, out, recipe, expected=expected) for recipe in recipes]
     results: dict[str, Any] = {"recipe": asdict(recipes[0]), "seeds": list(seeds)}
     for split in ("dev", "test") if test else ("dev",):
         dialogues = read_meld(data, split)
-        encoder = prompt_encoder()
+        encoder = prompt_encoder(RECIPE.max_tokens)
         prompts = [prompt for dialogue in dialogues for prompt in prompts_of(dialogue, encoder)]
         logits = [features_of(student, prompts, bf16_is_faster())[1] for student in students]
         labels = np.array([u.label for dialogue in dialogues for u in dialogue])

@@ -42,8 +42,7 @@ class TextStudent(nn.Module):
 def _attend(layer: BertLayer, queries: Tensor, hidden: Tensor, heard: Tensor | None) -> Tensor:
     """One layer of BERT, (b, m, hidden), that asks `m` queries of `n` hidden states.
 
-    As written out in the paper: on a CPU torch's own attention takes twice as long to train, its
-    way back being slow. The attention weights are not dropped out, which takes time as well.
+    Attention is written out: of torch's own, the way back is slow on a CPU.
     """
     attention = layer.attention.self
     query, key, value = (
@@ -57,7 +56,8 @@ def _attend(layer: BertLayer, queries: Tensor, hidden: Tensor, heard: Tensor | N
     scores = (query * attention.scaling) @ key.transpose(-1, -2)
     if heard is not None:
         scores = scores.masked_fill(~heard, -1e4)
-    mixed = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype) @ value
+    shares = attention.dropout(torch.softmax(scores, -1, dtype=torch.float32))
+    mixed = shares.to(value.dtype) @ value
     after = layer.attention.output(mixed.transpose(1, 2).flatten(2), queries)
     changed: Tensor = layer.output(layer.intermediate(after), after)
     return changed

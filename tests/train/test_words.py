@@ -31,13 +31,14 @@ def encoder(bert_tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> PromptEnco
     config = BertConfig(
         vocab_size=encoder.vocabulary_size, hidden_size=16, num_hidden_layers=1,
         num_attention_heads=2, intermediate_size=16, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     for module in (text, words):
-        monkeypatch.setattr(module, "prompt_encoder", lambda: encoder)
+        monkeypatch.setattr(module, "prompt_encoder", lambda *_: encoder)
         monkeypatch.setattr(module, "bf16_is_faster", lambda: False)
     monkeypatch.setattr(text, "text_student", lambda _: TextStudent(config))
     monkeypatch.setattr(text, "load_minilm", lambda _: None)
-    monkeypatch.setattr(words, "TextRecipe", lambda: QUICK)
+    monkeypatch.setattr(words, "RECIPE", QUICK)
     return encoder
 
 
