@@ -53,6 +53,9 @@ class TextRecipe:
     """Share of training utterances (with their context) that get a recogniser's errors."""
     word_errors: float = 0.25
     seed: int = 11
+    softened: float = 0.5
+    """Share of a label that is given by what others expect, where they are asked."""
+    max_tokens: int = MAX_TOKENS
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,9 @@ def minilm_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def prompt_encoder() -> PromptEncoder:
+def prompt_encoder(max_tokens: int = MAX_TOKENS) -> PromptEncoder:
     """The encoder of prompts, with MiniLM's tokenizer and the speaker tokens."""
-    return PromptEncoder(build_tokenizer(minilm_folder() / "tokenizer.json"), MAX_TOKENS)
+    return PromptEncoder(build_tokenizer(minilm_folder() / "tokenizer.json"), max_tokens)
 
 
 def text_student(vocabulary: int) -> TextStudent:
@@ -177,6 +180,7 @@ def train_text(
     recipe: TextRecipe | None = None,
     left_out: LeftOut | None = None,
     teacher_run: Path | None = None,
+    expected: NDArray[np.float32] | None = None,
 ) -> TextStudent:
     """Train the text student, or go on where an earlier run stopped; return the best by dev.
 
@@ -186,6 +190,8 @@ def train_text(
         recipe: settings.
         left_out: a part of the dialogues that it shall not learn from.
         teacher_run: folder of a `magtkd train text` whose teacher it learns from as well.
+        expected: (n, classes), what students that had not seen it expect of each training
+            utterance: softens the labels. Such a run is kept in `again-SEED`.
     """
     recipe = recipe or TextRecipe()
     everything, dev = read_meld(data, "train"), read_meld(data, "dev")
@@ -193,7 +199,7 @@ def train_text(
     labels = torch.tensor([u.label for dialogue in dialogues for u in dialogue])
     dev_labels = np.array([u.label for dialogue in dev for u in dialogue])
     shares = (np.bincount(labels.numpy(), minlength=len(LABELS)) + 1) / (len(labels) + len(LABELS))
-    encoder = prompt_encoder()
+    encoder = prompt_encoder(recipe.max_tokens)
     errors = RecogniserErrors.of([u.text for dialogue in dialogues for u in dialogue])
     clean = [prompt for dialogue in dialogues for prompt in prompts_of(dialogue, encoder)]
     dev_prompts = [prompt for dialogue in dev for prompt in prompts_of(dialogue, encoder)]
@@ -210,8 +216,11 @@ def train_text(
         learned = [left_out.keeps(i) for i, dialogue in enumerate(everything) for _ in dialogue]
         wanted = torch.from_numpy(left_out.features[learned])
         scale = wanted.var()
+    targets = functional.one_hot(labels, len(LABELS)).float()
+    if expected is not None:
+        targets = torch.lerp(targets, torch.from_numpy(expected), recipe.softened)
     optimizer = torch.optim.AdamW(
-        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     steps = -(-len(clean) // recipe.batch)
     total = steps * recipe.epochs
@@ -224,6 +233,8 @@ def train_text(
     teacher = None if teacher_run is None else read_teacher(teacher_run, labels)
     if left_out is not None:
         run = Run(out / f"text-without-{left_out.part}", digest(left_out.student))
+    elif expected is not None:
+        run = Run(out / f"again-{recipe.seed}", digest(expected, recipe))
     else:
         run = Run(
             out / "text",
@@ -257,7 +268,7 @@ def train_text(
                 with mixed_precision(fast):
                     feature = model.embed(tokens, position, attention)
                     logits = model.classify(feature)
-                loss = loss_of(logits.float(), labels[rows])
+                loss = loss_of(logits.float(), targets[rows])
                 if wanted is not None:
                     loss = loss + functional.mse_loss(feature.float(), wanted[rows]) / scale
                 if teacher is not None:

@@ -69,6 +69,29 @@ def starter(
     train_starter(data, out, yamnet, stages or STAGES, teacher)
 
 
+@train_app.command(epilog="  magtkd train words --data ../shared/data --out build/starter")
+def words(
+    data: Data,
+    out: Out,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Train this seed; may be given several times."),
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Look at the test split as well.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
+    ] = None,
+) -> None:
+    """Train the text student again, by three seeds, from softened labels: OUT of `starter`."""
+    need_training()
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
+
+    from magtkd_rt.train.words import SEEDS, train_words
+
+    train_words(data, out, seed or SEEDS, test)
+
+
 @train_app.command("all", epilog=_EXAMPLE.format("all"))
 def all_stages(config: _Config, data: _Corpus, out: Out, voices: _Voices = True) -> None:
     """Train a full-size bundle, every stage: text, audio, video, distil, fuse, export."""

@@ -66,7 +66,7 @@ def test_the_student_stands_to_the_teacher_as_it_was_taught(
     )  # fmt: skip
     encoder = PromptEncoder(build_tokenizer(bert_tokenizer), 64)
     config.vocab_size = encoder.vocabulary_size
-    monkeypatch.setattr(text, "prompt_encoder", lambda: encoder)
+    monkeypatch.setattr(text, "prompt_encoder", lambda *_: encoder)
     monkeypatch.setattr(text, "text_student", lambda _: TextStudent(config))
     monkeypatch.setattr(text, "load_minilm", lambda _: None)
     monkeypatch.setattr(text, "bf16_is_faster", lambda: False)

@@ -8,6 +8,8 @@ from typing import cast
 
 import numpy as np
 import pytest
+import torch
+from transformers import BertConfig
 
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.features.prompt import PromptEncoder, build_tokenizer
@@ -72,3 +74,22 @@ def test_every_dialogue_is_left_out_once() -> None:
     parts = [LeftOut(part, 3, student, np.zeros((0, 1), np.float32)) for part in range(3)]
     for dialogue in range(7):
         assert [part.keeps(dialogue) for part in parts].count(False) == 1
+
+
+def test_the_last_layer_is_asked_at_the_mask_alone(encoder: PromptEncoder) -> None:
+    """The same as all of BERT's hidden states, read at the mask, with padding and without."""
+    torch.manual_seed(1)
+    student = TextStudent(
+        BertConfig(
+            vocab_size=encoder.vocabulary_size, hidden_size=32, num_hidden_layers=3,
+            num_attention_heads=4, intermediate_size=48,
+        )
+    ).eval()  # fmt: skip
+    tokens, position, attention = collate(prompts_of(DIALOGUE, encoder))
+    with torch.no_grad():
+        hidden = student.encoder(tokens, attention_mask=attention).last_hidden_state
+        wanted = student.project(hidden[torch.arange(len(tokens)), position])
+        assert torch.allclose(student.embed(tokens, position, attention), wanted, atol=1e-6)
+        for row, length in enumerate(attention.sum(1)):
+            alone = student.embed(tokens[row : row + 1, :length], position[row : row + 1])
+            assert torch.allclose(alone, wanted[row : row + 1], atol=1e-6)
