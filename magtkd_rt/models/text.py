@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
@@ -24,7 +26,7 @@ class TextStudent(nn.Module):
         """(b, n) tokens and (b,) mask positions -> (b, feature_size)."""
         hidden = self.encoder.embeddings(input_ids)  # (b, n, hidden)
         heard = None if attention_mask is None else attention_mask.bool()[:, None, None]
-        *layers, last = self.encoder.encoder.layer
+        *layers, last = cast("list[BertLayer]", list(self.encoder.encoder.layer))
         for layer in layers:
             hidden = _attend(layer, hidden, hidden, heard)
         # Of the last layer nobody reads more than the mask's row: a seventh of the work is saved.

@@ -165,7 +165,7 @@ def write_features(path: Path, splits: Mapping[str, FeatureSet]) -> None:
     arrays: Arrays = {}
     for split, given in splits.items():
         places = [np.arange(len(rows)) for rows in given.rows()]
-        named = {
+        named: Arrays = {
             "label": given.labels,
             "dialogue": given.dialogue,
             "order": np.concatenate(places),

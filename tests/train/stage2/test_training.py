@@ -207,7 +207,7 @@ def test_magt_begins_as_logistic_regression(tiny: FeatureSet, tmp_path: Path) ->
     again = train_seeds(tiny, None, tmp_path, replace(recipe, epochs=1, held_out=0.3), 1)
     trained = again.trained[0].model.magt
     assert not trained.words.weight.requires_grad
-    assert trained.classify[0].weight.abs().max() > 0  # what the conversation adds is learned
+    assert next(trained.classify.parameters()).abs().max() > 0  # what the conversation adds is learned
 
 
 def test_a_head_start_that_is_told(tiny: FeatureSet, tmp_path: Path) -> None:
@@ -216,5 +216,5 @@ def test_a_head_start_that_is_told(tiny: FeatureSet, tmp_path: Path) -> None:
     for start in (0.0, 0.5):
         recipe = replace(QUICK, epochs=1, head_start=start)
         trained = train_stage2(train, dev, tmp_path / str(start), recipe)
-        biases.append(trained.model.magt.classify[0].bias.detach().numpy())
+        biases.append(trained.model.magt.classify.get_parameter("0.bias").detach().numpy())
     np.testing.assert_allclose(biases[1] - biases[0], -0.5 * np.log(train.shares), atol=1e-6)
