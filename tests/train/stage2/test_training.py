@@ -207,7 +207,8 @@ def test_magt_begins_as_logistic_regression(tiny: FeatureSet, tmp_path: Path) ->
     again = train_seeds(tiny, None, tmp_path, replace(recipe, epochs=1, held_out=0.3), 1)
     trained = again.trained[0].model.magt
     assert not trained.words.weight.requires_grad
-    assert next(trained.classify.parameters()).abs().max() > 0  # what the conversation adds is learned
+    added = next(trained.classify.parameters())  # by the conversation
+    assert added.abs().max() > 0
 
 
 def test_a_head_start_that_is_told(tiny: FeatureSet, tmp_path: Path) -> None:
