@@ -39,6 +39,12 @@ _MAX_HMMS = 5000
 """Hidden Markov models that a frame may have open: half the default's time where it is hard to
 understand, for next to no more wrong words (docs/transcription.md)."""
 
+_LISTENING = "listening"
+"""Name of the search that is on while the mean is learnt."""
+
+_NOISE = np.random.RandomState(0).normal(0, 300, 2 * _BLOCK).astype(np.int16).tobytes()
+"""0.2 s of noise."""
+
 _IDLE_DECODERS = 2
 """Decoders kept for the next utterances; each takes some 80 MB and 0.4 s to load."""
 
@@ -85,23 +91,41 @@ class Decoder:
             samprate=SAMPLE_RATE, loglevel="FATAL", fwdflat=False, maxhmmpf=_MAX_HMMS
         )
         self._default = self.engine.get_cmn(False)
+        self._words: str = self.engine.current_search()
+        self.engine.add_keyphrase(_LISTENING, "the")
+        self.engine.activate_search(self._words)
 
     def begin(self, beginning: NDArray[np.float32]) -> None:
         """Start an utterance, given its beginning to learn from; that is not decoded yet."""
         mean = _vector(self._default)
         frames = (len(beginning) - _ANALYSIS) // _FRAME + 1
         if frames > 0:
+            self._clear()
+            # What ends is searched, whatever was asked for: here for one word, which costs little.
+            self.engine.activate_search(_LISTENING)
             self.engine.reinit_feat()
             self.engine.start_utt()
             # As a whole and without search: that leaves the plain mean of these frames.
             self.engine.process_raw(_pcm(beginning), True, True)
             heard = _vector(self.engine.get_cmn(False))
             self.engine.end_utt()
+            self.engine.activate_search(self._words)
             mean = (heard * frames + mean * _PRIOR_FRAMES) / (frames + _PRIOR_FRAMES)
         # A new front end: the old one remembers what it heard before.
         self.engine.reinit_feat()
         self.engine.set_cmn(",".join(f"{value:.4f}" for value in mean))
         self.engine.start_utt()
+
+    def _clear(self) -> None:
+        """Search some noise, always the same.
+
+        Else the search keeps a trace of the utterance before: a confidence changed in the fourth
+        decimal.
+        """
+        self.engine.reinit_feat()
+        self.engine.start_utt()
+        self.engine.process_raw(_NOISE, False, False)
+        self.engine.end_utt()
 
     def decode(self, sound: NDArray[np.float32]) -> None:
         """Decode the next sound, if any."""
