@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,13 +47,20 @@ class TorchGraph(nn.Module):
         file: the graph.
         half: float16 or bfloat16, in which products are to run. Those that a logarithm depends on,
             a front end's, keep 32 bits; so do LSTMs, norms and softmax.
+        operators: what each operator is in torch.
 
     Raises:
         EngineError: it holds an operator without an equivalent here.
     """
 
-    def __init__(self, file: Path, half: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        half: torch.dtype | None = None,
+        operators: Mapping[str, Callable[..., Any]] = OPERATORS,
+    ) -> None:
         super().__init__()
+        self._operators = operators
         with tempfile.TemporaryDirectory() as folder:
             fold(file, Path(folder) / "folded.onnx")
             model = onnx.load(Path(folder) / "folded.onnx")
@@ -76,7 +83,7 @@ class TorchGraph(nn.Module):
         """Per input its shape, 0 where it varies, and its type."""
         self._half = half
         self._nodes, arrays = _read(model)
-        missing = sorted({node.operator for node in self._nodes} - OPERATORS.keys())
+        missing = sorted({node.operator for node in self._nodes} - operators.keys())
         if missing:
             raise EngineError(
                 f"{file.name} uses {', '.join(missing)}, which has no equivalent in torch here",
@@ -125,7 +132,7 @@ class TorchGraph(nn.Module):
             elif node.operator in _PRODUCTS or node.operator == "LSTM":
                 given = [_to(x, torch.float32) for x in given]
             with device:  # of what is made anew, such as places
-                got = OPERATORS[node.operator](node.attributes, *given)
+                got = self._operators[node.operator](node.attributes, *given)
             several = got if isinstance(got, tuple) else (got,)
             values.update(zip(node.outputs, several, strict=False))
         outputs = tuple(values[name] for name in self.outputs)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from magtkd_rt.engines.torch_lstm import lstm
+
 Attributes = Mapping[str, Any]
 
 DTYPES: Final = {
@@ -94,10 +96,10 @@ def _gather(attributes: Attributes, x: Any, index: Any) -> Any:
     axis = attributes.get("axis", 0)
     if isinstance(x, list):
         return [x[i] for i in index] if isinstance(index, list) else x[index]
-    if isinstance(index, int):
-        return x.select(axis, index)
     if isinstance(index, list):
         index = torch.tensor(index, device=x.device)
+    if _is_size(index):
+        return x.select(axis, index)
     if axis == 0 and x.ndim == 2 and x.is_floating_point():
         return functional.embedding(index, x)
     index = torch.where(index < 0, index + x.shape[axis], index)
@@ -279,10 +281,8 @@ def _lstm(attributes: Attributes, x: Tensor, *weights: Any) -> Tensor:
     if any(extra is not None for extra in weights[3:]):
         raise NotImplementedError("LSTM with lengths or a state")
     size = attributes["hidden_size"]
-    start = x.new_zeros(1, x.shape[1], size)
-    parameters = [own[0], recurrent[0], bias[0, : 4 * size], bias[0, 4 * size :]]
-    outputs = torch.lstm(x, (start, start), parameters, True, 1, 0.0, False, False, False)[0]
-    return outputs.unsqueeze(1)
+    both = bias[0, : 4 * size] + bias[0, 4 * size :]
+    return lstm(x, own[0], recurrent[0], both).unsqueeze(1)
 
 
 def _attention(attributes: Attributes, q: Tensor, kt: Tensor, v: Tensor, mask: Any = None) -> Any:
