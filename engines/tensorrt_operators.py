@@ -39,7 +39,7 @@ def lstm_steps(given: Tensor, start: Tensor, recurrent: Tensor) -> Tensor:
 
 
 @lstm_steps.register_fake
-def _(given: Tensor, start: Tensor, recurrent: Tensor) -> Tensor:
+def _(given: Tensor, start: Tensor, recurrent: Tensor) -> Tensor:  # noqa: ARG001
     return given.new_empty(given.shape[0], *start.shape)
 
 

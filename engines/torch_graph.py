@@ -15,6 +15,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from magtkd_rt.engines.buckets import TOKENS
 from magtkd_rt.engines.folding import fold
 from magtkd_rt.engines.torch_operators import OPERATORS
 from magtkd_rt.errors import EngineError
@@ -92,6 +93,13 @@ class TorchGraph(nn.Module):
         self._nodes = _fuse_attention(self._nodes, self.outputs)
         if half is not None:
             _mark_half(self._nodes)
+        operators_left = {node.operator for node in self._nodes}
+        self.can_fill_up = (
+            self.varies.get(TOKENS) == [1]
+            and "Attention" in operators_left
+            and "Softmax" not in operators_left
+        )
+        """Whether a prompt may be made longer by tokens that do not count."""
         self._sizes: dict[str, Any] = {}
         self._places: dict[str, str] = {}
         self._hold(arrays)
@@ -120,10 +128,16 @@ class TorchGraph(nn.Module):
 
     @torch.no_grad()
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run it."""
+        """Run it.
+
+        Args:
+            inputs: in the order of `inputs`; one more, where the graph can be filled up, says
+                which tokens of the prompt count: (n,), bool.
+        """
+        counting = inputs[len(self.inputs) :]
         held = {name: getattr(self, place) for name, place in self._places.items()}
         device = inputs[0].device
-        given_now = dict(zip(self.inputs, inputs, strict=True))
+        given_now = dict(zip(self.inputs, inputs, strict=not counting))
         values: dict[str, Any] = {**self._sizes, **held, **given_now}
         for node in self._nodes:
             given = [values[name] if name else None for name in node.inputs]
@@ -131,6 +145,8 @@ class TorchGraph(nn.Module):
                 given = [_to(x, self._half) for x in given]
             elif node.operator in _PRODUCTS or node.operator == "LSTM":
                 given = [_to(x, torch.float32) for x in given]
+            if node.operator == "Attention":
+                given += [None] * (4 - len(given)) + [*counting]
             with device:  # of what is made anew, such as places
                 got = self._operators[node.operator](node.attributes, *given)
             several = got if isinstance(got, tuple) else (got,)

@@ -32,12 +32,12 @@ def lstm(x: Tensor, own: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
 
 
 @lstm.register_fake
-def _(x: Tensor, own: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+def _(x: Tensor, own: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:  # noqa: ARG001
     return x.new_empty(x.shape[0], x.shape[1], recurrent.shape[1])
 
 
 @register_flop_formula(torch.ops.magtkd.lstm)
-def _(x: Any, own: Any, recurrent: Any, bias: Any, **_: Any) -> int:
+def _(x: Any, own: Any, recurrent: Any, bias: Any, **_: Any) -> int:  # noqa: ARG001
     steps, rows, inputs = x
     outputs, size = recurrent
     return int(2 * steps * rows * (inputs + size) * outputs)

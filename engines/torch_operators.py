@@ -7,6 +7,7 @@ torch.export can follow it where a length varies.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -251,6 +252,32 @@ def _clip(attributes: Attributes, x: Any, low: Any = None, high: Any = None) -> 
     return x
 
 
+def _instance_norm(attributes: Attributes, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    eps = attributes.get("epsilon", 1e-5)
+    return functional.instance_norm(_wide(x), weight=_wide(scale), bias=_wide(bias), eps=eps)
+
+
+def _resize(attributes: Attributes, x: Tensor, *given: Any) -> Tensor:
+    sizes = given[2] if len(given) > 2 else None
+    centred = attributes.get("coordinate_transformation_mode", "half_pixel") == "half_pixel"
+    linear = attributes.get("mode", "nearest") == "linear" and not attributes.get("antialias", 0)
+    if sizes is None or not (centred and linear) or x.ndim != 4:
+        raise NotImplementedError("Resize other than of pictures, linearly and to a size")
+    return functional.interpolate(x, sizes[2:], mode="bilinear", align_corners=False)
+
+
+def _cum_sum(attributes: Attributes, x: Tensor, axis: Any) -> Tensor:
+    if attributes.get("exclusive", 0) or attributes.get("reverse", 0):
+        raise NotImplementedError("CumSum without its own number, or backwards")
+    return torch.cumsum(x, _one(axis), dtype=x.dtype)
+
+
+def _extreme(for_tensors: Callable[..., Any], for_sizes: Callable[..., Any]) -> Callable[..., Any]:
+    """Of any number of inputs."""
+    two = _binary(lambda a, b: for_tensors(*torch.broadcast_tensors(a, b)), for_sizes)
+    return lambda attributes, *parts: functools.reduce(functools.partial(two, attributes), parts)
+
+
 def _split(attributes: Attributes, x: Tensor, sizes: Any = None) -> tuple[Tensor, ...]:
     axis = attributes.get("axis", 0)
     if sizes is None:
@@ -285,11 +312,19 @@ def _lstm(attributes: Attributes, x: Tensor, *weights: Any) -> Tensor:
     return lstm(x, own[0], recurrent[0], both).unsqueeze(1)
 
 
-def _attention(attributes: Attributes, q: Tensor, kt: Tensor, v: Tensor, mask: Any = None) -> Any:
-    """What `torch_graph` makes of products around a softmax; factors are in q and k already."""
+def _attention(
+    attributes: Attributes, q: Tensor, kt: Tensor, v: Tensor, mask: Any = None, counting: Any = None
+) -> Tensor:
+    """What `torch_graph` makes of products around a softmax; factors are in q and k already.
+
+    `counting` (keys,) is false where a prompt was filled up.
+    """
     k = kt.transpose(-1, -2)
-    if mask is not None:
-        mask = mask.to(q.dtype) if mask.is_floating_point() else mask
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q.dtype)
+    if counting is not None:
+        seen = torch.zeros_like(counting, dtype=q.dtype).masked_fill(~counting, -math.inf)
+        mask = seen if mask is None else mask + seen
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
 
 
@@ -308,6 +343,7 @@ OPERATORS: Final[Mapping[str, Callable[..., Any]]] = {
     "Concat": _concat,
     "Conv": _conv,
     "Cos": _unary(torch.cos),
+    "CumSum": _cum_sum,
     "Div": _binary(_divide, operator.floordiv),
     "Equal": _binary(torch.eq, operator.eq),
     "Exp": _unary(torch.exp),
@@ -321,6 +357,7 @@ OPERATORS: Final[Mapping[str, Callable[..., Any]]] = {
     "Greater": _binary(torch.gt, operator.gt),
     "GreaterOrEqual": _binary(torch.ge, operator.ge),
     "Identity": lambda attributes, x: x,
+    "InstanceNormalization": _instance_norm,
     "IsInf": _unary(torch.isinf),
     "IsNaN": _unary(torch.isnan),
     "LSTM": _lstm,
@@ -332,7 +369,10 @@ OPERATORS: Final[Mapping[str, Callable[..., Any]]] = {
         _wide(x), p=attributes.get("p", 2), dim=attributes.get("axis", -1), eps=0.0
     ),
     "MatMul": _binary(torch.matmul, operator.mul),
+    "Max": _extreme(torch.maximum, max),
     "MaxPool": _max_pool,
+    "Min": _extreme(torch.minimum, min),
+    "Mod": _binary(torch.remainder, operator.mod),
     "Mul": _binary(torch.mul, operator.mul),
     "Neg": _unary(torch.neg),
     "Not": _unary(torch.logical_not),
@@ -347,6 +387,7 @@ OPERATORS: Final[Mapping[str, Callable[..., Any]]] = {
     "ReduceSum": _reduce(lambda x, axes, keep: torch.sum(_wide(x), axes, keep)),
     "Relu": _unary(torch.relu),
     "Reshape": _reshape,
+    "Resize": _resize,
     "Shape": _shape,
     "Sigmoid": _unary(torch.sigmoid),
     "Sin": _unary(torch.sin),
@@ -357,6 +398,7 @@ OPERATORS: Final[Mapping[str, Callable[..., Any]]] = {
     "Squeeze": _squeeze,
     "Sub": _binary(torch.sub, operator.sub),
     "Tanh": _unary(torch.tanh),
+    "Tile": lambda attributes, x, repeats: x.repeat(repeats),
     "TopK": _top_k,
     "Transpose": lambda attributes, x: x.permute(attributes["perm"]),
     "Unsqueeze": _unsqueeze,

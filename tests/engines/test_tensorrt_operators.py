@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ from magtkd_rt.engines.torch_graph import TorchGraph
 from magtkd_rt.engines.torch_running import export, to_tensors
 
 GRAPHS: tuple[GraphName, ...] = ("text", "audio", "video", "fusion", "speaker", "paper")
+
+needs_torch_tensorrt = pytest.mark.skipif(
+    importlib.util.find_spec("torch_tensorrt") is None, reason="torch_tensorrt is not installed"
+)  # it cannot be imported without TensorRT itself
 
 
 @pytest.fixture(scope="module")
@@ -80,22 +85,22 @@ def test_the_loop_of_an_lstm_is_an_lstm(steps: int) -> None:
     np.testing.assert_allclose(outputs, wanted, atol=1e-6)
 
 
+@needs_torch_tensorrt
 @pytest.mark.slow
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_tensorrt_has_converters_for_all_operators(starter: Bundle, graph: GraphName) -> None:
-    pytest.importorskip("torch_tensorrt", reason="torch_tensorrt is not installed")
     found = check_coverage(starter.graph_path(graph))
     assert not found.missing
     assert found.covered > 50
 
 
+@needs_torch_tensorrt
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own
 @pytest.mark.parametrize("kind", KINDS)
 def test_tensorrt_has_converters_for_public_encoders(
     checkpoints: Path, kind: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("torch_tensorrt", reason="torch_tensorrt is not installed")
     found = check_coverage(write_encoder(checkpoints / kind, tmp_path))
     assert not found.missing
     assert found.covered > 50

@@ -171,7 +171,7 @@ def test_tensorrt_is_within_the_gate(starter: Bundle, graph: GraphName, tmp_path
     from magtkd_rt.engines.tensorrt import TensorRtBackend
 
     exact = OnnxEngine(starter, 1)
-    backend = TensorRtBackend("float16")
+    backend = TensorRtBackend("cuda", "float16", 1)
     cases = [case.inputs for case in read_golden(starter) if case.graph == graph]
     backend.build(starter, graph, cases, tmp_path)
     run = backend.open(starter, graph, tmp_path)
