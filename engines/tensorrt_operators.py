@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from magtkd_rt.engines.torch_operators import OPERATORS, Attributes
+from magtkd_rt.engines.torch_operators import OPERATORS
+from magtkd_rt.engines.torch_shapes import Attributes
 
 LONGEST_SORT: Final = 3840
 """Numbers that TensorRT sorts at once, at most."""
@@ -52,7 +53,8 @@ def _lstm(attributes: Attributes, x: Tensor, *weights: Any) -> Tensor:
     given = functional.linear(x, own[0], bias[0, : 4 * size] + bias[0, 4 * size :])
     by_gate = given.unflatten(2, (4, size)).transpose(1, 2)
     start = torch.zeros(1, x.shape[1], size, dtype=x.dtype)
-    return lstm_steps(by_gate, start, recurrent[0].view(4, size, size).transpose(1, 2))
+    outputs: Tensor = lstm_steps(by_gate, start, recurrent[0].view(4, size, size).transpose(1, 2))
+    return outputs
 
 
 def _top_k(attributes: Attributes, x: Tensor, count: Any) -> tuple[Tensor, Tensor]:

@@ -90,7 +90,7 @@ class TorchGraph(nn.Module):
                 f"{file.name} uses {', '.join(missing)}, which has no equivalent in torch here",
                 remedy="that graph runs on the default engine",
             )
-        self._nodes = _fuse_attention(self._nodes, self.outputs)
+        self._nodes = _fuse_attention(self._nodes, arrays, self.outputs)
         if half is not None:
             _mark_half(self._nodes)
         operators_left = {node.operator for node in self._nodes}
@@ -194,8 +194,10 @@ def _mark_half(nodes: Sequence[_Node]) -> None:
         node.half = node.operator in _PRODUCTS and not exact & set(node.outputs)
 
 
-def _fuse_attention(nodes: list[_Node], outputs: Sequence[str]) -> list[_Node]:
-    """Put softmax(q k + mask) v, with or without a guard against NaN, into one operator."""
+def _fuse_attention(
+    nodes: list[_Node], arrays: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
+) -> list[_Node]:
+    """Put softmax(scale q k + mask) v, with or without a guard against NaN, into one operator."""
     made = {name: node for node in nodes for name in node.outputs}
     uses = Counter(name for node in nodes for name in node.inputs) + Counter(outputs)
     gone: set[int] = set()
@@ -203,40 +205,55 @@ def _fuse_attention(nodes: list[_Node], outputs: Sequence[str]) -> list[_Node]:
     for last in nodes:
         if last.operator != "MatMul":
             continue
-        found = _attention_before(last, made, uses)
+        found = _attention_before(last, made, arrays, uses)
         if found is not None:
-            parts, inputs = found
+            parts, fused[id(last)] = found
             gone |= {id(part) for part in parts}
-            fused[id(last)] = _Node("Attention", inputs, last.outputs, {})
     return [fused.get(id(node), node) for node in nodes if id(node) not in gone]
 
 
 def _attention_before(
-    last: _Node, made: dict[str, _Node], uses: Counter[str]
-) -> tuple[list[_Node], list[str]] | None:
-    """The operators that go into one, and its inputs: q, k transposed, v, mask."""
+    last: _Node,
+    made: Mapping[str, _Node],
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    uses: Counter[str],
+) -> tuple[list[_Node], _Node] | None:
+    """The operators that go into one, and that one: of q, k transposed, v, mask."""
+
+    def before(name: str, operator: str) -> _Node | None:
+        """What makes this and is used for nothing else."""
+        node = made.get(name)
+        fits = node is not None and node.operator == operator and uses[name] == 1
+        return node if fits else None
+
     parts: list[_Node] = []
-    node = made.get(last.inputs[0])
-    softmax_uses = 1
-    if node is not None and node.operator == "Where" and uses[node.outputs[0]] == 1:
-        guard, softmax = made.get(node.inputs[0]), made.get(node.inputs[2])
-        if guard is None or guard.operator != "IsNaN" or softmax is None:
+    softmax = made.get(last.inputs[0])
+    guarded = before(last.inputs[0], "Where")
+    if guarded is not None:
+        guard, softmax = before(guarded.inputs[0], "IsNaN"), made.get(guarded.inputs[2])
+        if guard is None or softmax is None or guard.inputs[0] != softmax.outputs[0]:
             return None
-        if guard.inputs[0] != softmax.outputs[0] or uses[guard.outputs[0]] != 1:
-            return None
-        parts += [node, guard]
-        node, softmax_uses = softmax, 2
-    if node is None or node.operator != "Softmax" or uses[node.outputs[0]] != softmax_uses:
+        parts += [guarded, guard]
+    if softmax is None or softmax.operator != "Softmax":
         return None
-    if softmax_uses == 1 or node.attributes.get("axis", -1) not in (-1, 3):
-        return None  # a row that sees nothing would be NaN, and stay so
-    parts.append(node)
-    scores, mask = made.get(node.inputs[0]), []
-    if scores is not None and scores.operator == "Add" and uses[scores.outputs[0]] == 1:
-        parts.append(scores)
-        mask = [scores.inputs[1]]
-        scores = made.get(scores.inputs[0])
-    if scores is None or scores.operator != "MatMul" or uses[scores.outputs[0]] != 1:
+    if uses[softmax.outputs[0]] != (1 if guarded is None else 2):
         return None
-    parts.append(scores)
-    return parts, [*scores.inputs, last.inputs[1], *mask]
+    if softmax.attributes.get("axis", -1) not in (-1, 3):
+        return None
+    parts.append(softmax)
+    scores, mask, scale = softmax.inputs[0], list[str](), 1.0
+    added = before(scores, "Add")
+    if added is not None:
+        if guarded is None:
+            return None  # a row that sees nothing would be NaN, and stay so
+        parts.append(added)
+        scores, mask = added.inputs[0], [added.inputs[1]]
+    scaled = before(scores, "Mul")
+    if scaled is not None and arrays.get(scaled.inputs[1], np.zeros(0)).size == 1:
+        parts.append(scaled)
+        scores, scale = scaled.inputs[0], float(arrays[scaled.inputs[1]].item())
+    product = before(scores, "MatMul")
+    if product is None:
+        return None
+    inputs = [*product.inputs, last.inputs[1], *mask]
+    return [*parts, product], _Node("Attention", inputs, last.outputs, {"scale": scale})

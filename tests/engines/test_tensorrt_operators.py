@@ -71,16 +71,18 @@ def test_the_loop_of_an_lstm_is_an_lstm(steps: int) -> None:
     rows, inputs, size = 3, 5, 4
     lstm = torch.nn.LSTM(inputs, size)
     x = torch.randn(steps, rows, inputs)
-    given = x @ lstm.weight_ih_l0.T + lstm.bias_ih_l0 + lstm.bias_hh_l0
-    by_gate = given.unflatten(2, (4, size)).transpose(1, 2).detach()
-    recurrent = lstm.weight_hh_l0.view(4, size, size).transpose(1, 2).detach()
+    own, recurrent, bias, other = (weight.detach() for weight in lstm.parameters())
+    given = x @ own.T + bias + other
+    by_gate = given.unflatten(2, (4, size)).transpose(1, 2)
+    recurrent = recurrent.view(4, size, size).transpose(1, 2)
     start = torch.zeros(1, rows, size)
     wanted = lstm(x)[0].detach().unsqueeze(1)
     torch.testing.assert_close(lstm_steps(by_gate, start, recurrent), wanted)
-    layers = (constant(tensor.numpy()) for tensor in (by_gate, start, recurrent))
+    given, start, recurrent = (constant(part.numpy()) for part in (by_gate, start, recurrent))
     gates = [constant(np.array([gate], np.int32)) for gate in range(4)]
     count = constant(np.array(steps, np.int32))
-    outputs = add_lstm_steps(Network(), TRT, *layers, gates, count).compute({})
+    network = Network()
+    outputs = add_lstm_steps(network, TRT, given, start, recurrent, gates, count).compute({})
     assert outputs.shape == (steps, 1, rows, size)
     np.testing.assert_allclose(outputs, wanted, atol=1e-6)
 
