@@ -131,7 +131,8 @@ def _lstm(attributes: Attributes, x: Tensor, *weights: Any) -> Tensor:
         raise NotImplementedError("LSTM with lengths or a state")
     size = attributes["hidden_size"]
     both = bias[0, : 4 * size] + bias[0, 4 * size :]
-    return lstm(x, own[0], recurrent[0], both).unsqueeze(1)
+    outputs: Tensor = lstm(x, own[0], recurrent[0], both)
+    return outputs.unsqueeze(1)
 
 
 def _attention(

@@ -78,11 +78,12 @@ def test_the_loop_of_an_lstm_is_an_lstm(steps: int) -> None:
     start = torch.zeros(1, rows, size)
     wanted = lstm(x)[0].detach().unsqueeze(1)
     torch.testing.assert_close(lstm_steps(by_gate, start, recurrent), wanted)
-    given, start, recurrent = (constant(part.numpy()) for part in (by_gate, start, recurrent))
     gates = [constant(np.array([gate], np.int32)) for gate in range(4)]
     count = constant(np.array(steps, np.int32))
-    network = Network()
-    outputs = add_lstm_steps(network, TRT, given, start, recurrent, gates, count).compute({})
+    outputs = add_lstm_steps(
+        Network(), TRT, constant(by_gate.numpy()), constant(start.numpy()),
+        constant(recurrent.numpy()), gates, count,
+    ).compute({})  # fmt: skip
     assert outputs.shape == (steps, 1, rows, size)
     np.testing.assert_allclose(outputs, wanted, atol=1e-6)
 
