@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-<<<<<<< HEAD
-from collections.abc import Mapping, Sequence
-=======
-import threading
 from collections.abc import Callable, Mapping, Sequence
->>>>>>> 1d296fe (Torch engines: a common base, buckets, and the operators of full-size encoders)
 from pathlib import Path
 from typing import Any
 
