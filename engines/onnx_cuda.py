@@ -53,6 +53,7 @@ class CudaBackend:
         graph: GraphName,
         cases: Sequence[Mapping[str, NDArray[Any]]],
         folder: Path,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing to build: the bundle's own file is read each time."""
 
