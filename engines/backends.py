@@ -54,11 +54,23 @@ def open_backend(
             from magtkd_rt.engines.inductor import InductorBackend
 
             return InductorBackend(device, chosen, threads)
-        from magtkd_rt.engines.tensorrt import TensorRtBackend
-
-        return TensorRtBackend(chosen)
+        return _tensorrt(device, chosen, threads)
     except ImportError as error:
         raise ExtraMissing(error.name or name, _EXTRAS[name]) from error
+
+
+def _tensorrt(device: DeviceKind, precision: str, threads: int) -> Backend:
+    try:
+        from magtkd_rt.engines.tensorrt import TensorRtBackend
+    except ImportError:
+        raise
+    except Exception as error:  # torch_tensorrt raises no narrower one
+        told = " ".join(str(error).split())[:200]
+        raise EngineError(
+            f"torch_tensorrt is installed, but cannot be imported ({told})",
+            remedy="pip install 'magtkd-rt[tensorrt]' brings TensorRT's own library",
+        ) from error
+    return TensorRtBackend(device, precision, threads)
 
 
 def _precisions(name: EngineName, device: DeviceKind) -> tuple[str, ...]:

@@ -104,9 +104,9 @@ def _build(
     run = partial(exact.run, graph)
     golden = [dict(case.inputs) for case in read_golden(bundle) if case.graph == graph]
     try:
-        told("building")
+        told("making up inputs")
         seen = fresh_inputs(bundle, graph, _BUILDING_CASES, _BUILDING_SEED, exact.run)
-        backend.build(bundle, graph, [*golden, *seen], folder)
+        backend.build(bundle, graph, [*golden, *seen], folder, told)
         # As it will run: with fewer rows at once where memory is short.
         runner = partial(run_in_parts, graph, backend.open(bundle, graph, folder))
         told("comparing with 32 bits")

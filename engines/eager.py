@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,11 +15,12 @@ from torch import Tensor
 from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.engines.batching import ROW_WISE
+from magtkd_rt.engines.buckets import TOKENS, fill_rows, fill_tokens
 from magtkd_rt.engines.cache import EngineName
-from magtkd_rt.engines.device import DeviceKind
 from magtkd_rt.engines.interface import Runner
+from magtkd_rt.engines.torch_backend import TorchBackend
 from magtkd_rt.engines.torch_graph import TorchGraph
-from magtkd_rt.engines.torch_running import HALVES, check_cuda, in_words, to_arrays, to_tensors
+from magtkd_rt.engines.torch_running import in_words, to_arrays, to_tensors
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -28,27 +28,18 @@ _MOST_SHAPES: Final = 32
 """Shapes whose CUDA graphs are kept for one graph; the one not used for longest goes."""
 
 
-class EagerBackend:
-    """Graphs in torch.
-
-    Args:
-        device: where they compute.
-        precision: what their products compute in: a key of `HALVES`.
-        threads: how many, on the processor.
-    """
+class EagerBackend(TorchBackend):
+    """Graphs in torch."""
 
     name: EngineName = "eager"
 
-    def __init__(self, device: DeviceKind, precision: str, threads: int) -> None:
-        self.precision = precision
-        self._device = device
-        if device == "cuda":
-            check_cuda()
-        else:
-            torch.set_num_threads(threads)
-
     def build(
-        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+        self,
+        bundle: Bundle,
+        graph: GraphName,
+        cases: Sequence[Arrays],
+        folder: Path,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing to build: the bundle's own file is read each time."""
 
@@ -59,10 +50,9 @@ class EagerBackend:
             EngineError: it holds an operator without an equivalent, or does not fit into memory.
         """
         with in_words(f"the graph {graph!r} cannot be opened by torch"):
-            module = TorchGraph(bundle.graph_path(graph), HALVES[self.precision]).eval()
-            module.to(self._device)
-        if self._device == "cuda":
-            return _OnGpu(module, graph)
+            module = self.module(bundle, graph)
+        if self.device == "cuda":
+            return _OnGpu(module, graph, bundle.manifest.preprocessing.text.max_tokens)
         return _OnProcessor(module, graph)
 
 
@@ -79,21 +69,17 @@ class _OnProcessor:
 class _OnGpu:
     """Captures a CUDA graph the second time that a shape comes, and repeats it from then on."""
 
-    def __init__(self, module: TorchGraph, graph: GraphName) -> None:
-        self._module, self._graph = module, graph
+    def __init__(self, module: TorchGraph, graph: GraphName, longest: int) -> None:
+        self._module, self._graph, self._longest = module, graph, longest
         self._captured: OrderedDict[tuple[torch.Size, ...], _Captured | None] = OrderedDict()
         self._lock = Lock()  # a captured graph has one set of inputs
 
     def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        rows = min(len(array) for array in inputs.values())
-        if self._graph in ROW_WISE:
-            inputs = _fill_up(inputs, rows)
         with self._lock, in_words(f"the graph {self._graph!r} failed on the GPU"):
-            tensors = to_tensors(self._module.inputs, inputs, "cuda")
-            outputs = to_arrays(self._module.outputs, self._run(tensors))
-        if self._graph in ROW_WISE:
-            return {name: array[:rows] for name, array in outputs.items()}
-        return outputs
+            tensors, rows = in_buckets(self._module, self._graph, inputs, self._longest)
+            outputs = self._run(tuple(tensor.to("cuda") for tensor in tensors))
+            named = to_arrays(self._module.outputs, outputs)
+        return named if rows is None else {name: array[:rows] for name, array in named.items()}
 
     def _run(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         key = tuple(tensor.shape for tensor in tensors)
@@ -108,6 +94,33 @@ class _OnGpu:
         if captured is None:
             captured = self._captured[key] = _Captured(self._module, tensors)
         return captured(tensors)
+
+
+def in_buckets(
+    module: TorchGraph, graph: GraphName, inputs: Arrays, longest: int
+) -> tuple[tuple[Tensor, ...], int | None]:
+    """Inputs in one of a few shapes, as the module takes them.
+
+    Args:
+        module: the graph.
+        graph: its name.
+        inputs: of any shape.
+        longest: prompt of the bundle, in tokens.
+
+    Returns:
+        the inputs, and the rows that count of what comes out, None for all.
+
+    Raises:
+        EngineError: one is missing.
+    """
+    if graph in ROW_WISE:
+        rows = min(len(array) for array in inputs.values())
+        return to_tensors(module.inputs, fill_rows(inputs, rows), "cpu"), rows
+    if not module.can_fill_up or TOKENS not in inputs:
+        return to_tensors(module.inputs, inputs, "cpu"), None
+    filled = fill_tokens(inputs, longest)
+    counting = torch.arange(filled[TOKENS].shape[1]) < inputs[TOKENS].shape[1]
+    return (*to_tensors(module.inputs, filled, "cpu"), counting), None
 
 
 class _Captured:
@@ -130,12 +143,3 @@ class _Captured:
             own.copy_(new)
         self._graph.replay()
         return self._outputs
-
-
-def _fill_up(inputs: Arrays, rows: int) -> dict[str, NDArray[Any]]:
-    """Rows up to the next power of two, the last one repeated: so few shapes ever come."""
-    wanted = 1 << (rows - 1).bit_length()
-    return {
-        name: np.concatenate([array, np.repeat(array[-1:], wanted - rows, axis=0)])
-        for name, array in inputs.items()
-    }

@@ -56,8 +56,11 @@ class Backend(Protocol):
         graph: GraphName,
         cases: Sequence[Mapping[str, NDArray[Any]]],
         folder: Path,
+        told: Callable[[str], None],
     ) -> None:
         """Build a graph into an empty folder; `cases` are inputs of the kind that it will get.
+
+        `told` hears which step begins.
 
         Raises:
             EngineError: it cannot be built.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -176,7 +176,12 @@ class Int8Backend:
         self._threads = threads
 
     def build(
-        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+        self,
+        bundle: Bundle,
+        graph: GraphName,
+        cases: Sequence[Arrays],
+        folder: Path,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Write the graph in 8 bits.
 
@@ -187,6 +192,7 @@ class Int8Backend:
             from magtkd_rt.engines.quantise import quantise
         except ImportError as error:
             raise ExtraMissing(error.name or "onnx", "engines") from error
+        told("building")
         done = quantise(bundle.graph_path(graph), cases, folder / _INT8_FILE)
         if done.weights < _LEAST_IN_8_BITS:
             raise EngineError(

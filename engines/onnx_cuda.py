@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +53,7 @@ class CudaBackend:
         graph: GraphName,
         cases: Sequence[Mapping[str, NDArray[Any]]],
         folder: Path,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing to build: the bundle's own file is read each time."""
 

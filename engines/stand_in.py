@@ -113,11 +113,14 @@ def main() -> None:
 
     import numpy as np
 
+    from magtkd_rt.engines.tensorrt_converters import register_converters
+    from magtkd_rt.engines.tensorrt_operators import TENSORRT_OPERATORS
     from magtkd_rt.engines.torch_graph import TorchGraph
     from magtkd_rt.engines.torch_running import export
 
     warnings.simplefilter("ignore")
     stand_in()
+    register_converters()
     from torch_tensorrt.dynamo import partitioning
     from torch_tensorrt.dynamo._settings import CompilationSettings
     from torch_tensorrt.dynamo.conversion import DYNAMO_CONVERTERS
@@ -127,7 +130,7 @@ def main() -> None:
         pre_export_lowering,
     )
 
-    graph = TorchGraph(Path(sys.argv[1]))
+    graph = TorchGraph(Path(sys.argv[1]), operators=TENSORRT_OPERATORS)
     case = {
         name: np.ones(
             [size or (_LONG[kind.kind] if axis else 3) for axis, size in enumerate(shape)], kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from magtkd_rt.engines.buckets import TOKENS
 from magtkd_rt.engines.onnx_files import fold
 from magtkd_rt.engines.torch_operators import OPERATORS
 from magtkd_rt.errors import EngineError
@@ -47,13 +48,20 @@ class TorchGraph(nn.Module):
         file: the graph.
         half: float16 or bfloat16, in which products are to run. Those that a logarithm depends on,
             a front end's, keep 32 bits; so do LSTMs, norms and softmax.
+        operators: what each operator is in torch.
 
     Raises:
         EngineError: it holds an operator without an equivalent here.
     """
 
-    def __init__(self, file: Path, half: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        half: torch.dtype | None = None,
+        operators: Mapping[str, Callable[..., Any]] = OPERATORS,
+    ) -> None:
         super().__init__()
+        self._operators = operators
         with tempfile.TemporaryDirectory() as folder:
             fold(file, Path(folder) / "folded.onnx")
             model = onnx.load(Path(folder) / "folded.onnx")
@@ -76,15 +84,22 @@ class TorchGraph(nn.Module):
         """Per input its shape, 0 where it varies, and its type."""
         self._half = half
         self._nodes, arrays = _read(model)
-        missing = sorted({node.operator for node in self._nodes} - OPERATORS.keys())
+        missing = sorted({node.operator for node in self._nodes} - operators.keys())
         if missing:
             raise EngineError(
                 f"{file.name} uses {', '.join(missing)}, which has no equivalent in torch here",
                 remedy="that graph runs on the default engine",
             )
-        self._nodes = _fuse_attention(self._nodes, self.outputs)
+        self._nodes = _fuse_attention(self._nodes, arrays, self.outputs)
         if half is not None:
             _mark_half(self._nodes)
+        operators_left = {node.operator for node in self._nodes}
+        self.can_fill_up = (
+            self.varies.get(TOKENS) == [1]
+            and "Attention" in operators_left
+            and "Softmax" not in operators_left
+        )
+        """Whether a prompt may be made longer by tokens that do not count."""
         self._sizes: dict[str, Any] = {}
         self._places: dict[str, str] = {}
         self._hold(arrays)
@@ -113,10 +128,16 @@ class TorchGraph(nn.Module):
 
     @torch.no_grad()
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run it."""
+        """Run it.
+
+        Args:
+            inputs: in the order of `inputs`; one more, where the graph can be filled up, says
+                which tokens of the prompt count: (n,), bool.
+        """
+        counting = inputs[len(self.inputs) :]
         held = {name: getattr(self, place) for name, place in self._places.items()}
         device = inputs[0].device
-        given_now = dict(zip(self.inputs, inputs, strict=True))
+        given_now = dict(zip(self.inputs, inputs, strict=not counting))
         values: dict[str, Any] = {**self._sizes, **held, **given_now}
         for node in self._nodes:
             given = [values[name] if name else None for name in node.inputs]
@@ -124,8 +145,10 @@ class TorchGraph(nn.Module):
                 given = [_to(x, self._half) for x in given]
             elif node.operator in _PRODUCTS or node.operator == "LSTM":
                 given = [_to(x, torch.float32) for x in given]
+            if node.operator == "Attention":
+                given += [None] * (4 - len(given)) + [*counting]
             with device:  # of what is made anew, such as places
-                got = OPERATORS[node.operator](node.attributes, *given)
+                got = self._operators[node.operator](node.attributes, *given)
             several = got if isinstance(got, tuple) else (got,)
             values.update(zip(node.outputs, several, strict=False))
         outputs = tuple(values[name] for name in self.outputs)
@@ -171,8 +194,10 @@ def _mark_half(nodes: Sequence[_Node]) -> None:
         node.half = node.operator in _PRODUCTS and not exact & set(node.outputs)
 
 
-def _fuse_attention(nodes: list[_Node], outputs: Sequence[str]) -> list[_Node]:
-    """Put softmax(q k + mask) v, with or without a guard against NaN, into one operator."""
+def _fuse_attention(
+    nodes: list[_Node], arrays: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
+) -> list[_Node]:
+    """Put softmax(scale q k + mask) v, with or without a guard against NaN, into one operator."""
     made = {name: node for node in nodes for name in node.outputs}
     uses = Counter(name for node in nodes for name in node.inputs) + Counter(outputs)
     gone: set[int] = set()
@@ -180,40 +205,55 @@ def _fuse_attention(nodes: list[_Node], outputs: Sequence[str]) -> list[_Node]:
     for last in nodes:
         if last.operator != "MatMul":
             continue
-        found = _attention_before(last, made, uses)
+        found = _attention_before(last, made, arrays, uses)
         if found is not None:
-            parts, inputs = found
+            parts, fused[id(last)] = found
             gone |= {id(part) for part in parts}
-            fused[id(last)] = _Node("Attention", inputs, last.outputs, {})
     return [fused.get(id(node), node) for node in nodes if id(node) not in gone]
 
 
 def _attention_before(
-    last: _Node, made: dict[str, _Node], uses: Counter[str]
-) -> tuple[list[_Node], list[str]] | None:
-    """The operators that go into one, and its inputs: q, k transposed, v, mask."""
+    last: _Node,
+    made: Mapping[str, _Node],
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    uses: Counter[str],
+) -> tuple[list[_Node], _Node] | None:
+    """The operators that go into one, and that one: of q, k transposed, v, mask."""
+
+    def before(name: str, operator: str) -> _Node | None:
+        """What makes this and is used for nothing else."""
+        node = made.get(name)
+        fits = node is not None and node.operator == operator and uses[name] == 1
+        return node if fits else None
+
     parts: list[_Node] = []
-    node = made.get(last.inputs[0])
-    softmax_uses = 1
-    if node is not None and node.operator == "Where" and uses[node.outputs[0]] == 1:
-        guard, softmax = made.get(node.inputs[0]), made.get(node.inputs[2])
-        if guard is None or guard.operator != "IsNaN" or softmax is None:
+    softmax = made.get(last.inputs[0])
+    guarded = before(last.inputs[0], "Where")
+    if guarded is not None:
+        guard, softmax = before(guarded.inputs[0], "IsNaN"), made.get(guarded.inputs[2])
+        if guard is None or softmax is None or guard.inputs[0] != softmax.outputs[0]:
             return None
-        if guard.inputs[0] != softmax.outputs[0] or uses[guard.outputs[0]] != 1:
-            return None
-        parts += [node, guard]
-        node, softmax_uses = softmax, 2
-    if node is None or node.operator != "Softmax" or uses[node.outputs[0]] != softmax_uses:
+        parts += [guarded, guard]
+    if softmax is None or softmax.operator != "Softmax":
         return None
-    if softmax_uses == 1 or node.attributes.get("axis", -1) not in (-1, 3):
-        return None  # a row that sees nothing would be NaN, and stay so
-    parts.append(node)
-    scores, mask = made.get(node.inputs[0]), []
-    if scores is not None and scores.operator == "Add" and uses[scores.outputs[0]] == 1:
-        parts.append(scores)
-        mask = [scores.inputs[1]]
-        scores = made.get(scores.inputs[0])
-    if scores is None or scores.operator != "MatMul" or uses[scores.outputs[0]] != 1:
+    if uses[softmax.outputs[0]] != (1 if guarded is None else 2):
         return None
-    parts.append(scores)
-    return parts, [*scores.inputs, last.inputs[1], *mask]
+    if softmax.attributes.get("axis", -1) not in (-1, 3):
+        return None
+    parts.append(softmax)
+    scores, mask, scale = softmax.inputs[0], list[str](), 1.0
+    added = before(scores, "Add")
+    if added is not None:
+        if guarded is None:
+            return None  # a row that sees nothing would be NaN, and stay so
+        parts.append(added)
+        scores, mask = added.inputs[0], [added.inputs[1]]
+    scaled = before(scores, "Mul")
+    if scaled is not None and arrays.get(scaled.inputs[1], np.zeros(0)).size == 1:
+        parts.append(scaled)
+        scores, scale = scaled.inputs[0], float(arrays[scaled.inputs[1]].item())
+    product = before(scores, "MatMul")
+    if product is None:
+        return None
+    inputs = [*product.inputs, last.inputs[1], *mask]
+    return [*parts, product], _Node("Attention", inputs, last.outputs, {"scale": scale})

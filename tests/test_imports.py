@@ -52,7 +52,9 @@ EFFECTS = {"open", "print", "input", "exec", "eval", "__import__"}
 TORCH = {"torch", "transformers", "safetensors", "onnxscript", "torch_tensorrt", "tensorrt"}
 TORCH_ENGINES = {
     "eager", "inductor", "tensorrt",  # and what they share
-    "torch_graph", "torch_operators", "torch_running", "stand_in",
+    "torch_backend", "torch_graph", "torch_lstm", "torch_operators", "torch_running",
+    "torch_shapes", "stand_in",
+    "tensorrt_converters", "tensorrt_operators",
 }  # fmt: skip
 
 

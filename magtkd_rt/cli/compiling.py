@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 EXAMPLES = "  magtkd compile starter\n\n  magtkd compile starter --engine inductor --device cuda"
@@ -84,12 +87,9 @@ def compile_bundle(
     console = Console(highlight=False, stderr=True)
     if not json:
         console.print(f"for {name} in {backend.precision} on {place}", style="dim")
-    with console.status("") as status:
+    with _steps(console, quiet=json) as told:
         records = []
-        for record in compile_graphs(
-            opened, backend, place, threads, chosen,
-            lambda graph, what: status.update(f"{graph}: {what} ..."),
-        ):  # fmt: skip
+        for record in compile_graphs(opened, backend, place, threads, chosen, told):
             records.append(record)
             if not json:
                 verdict = "accepted" if record.accepted else "kept out"
@@ -105,6 +105,18 @@ def compile_bundle(
         verdict = "accepted" if record.accepted else "kept out: the default engine does it"
         table.add_row(record.graph, record.engine, record.precision, *times, verdict)
     Console(highlight=False).print(table)
+
+
+@contextmanager
+def _steps(console: Console, *, quiet: bool) -> Iterator[Callable[[str, str], None]]:
+    """Show what is being done and for how long; without a terminal a line for each step."""
+    if console.is_terminal:
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("")
+            yield lambda graph, what: progress.reset(task, description=f"{graph}: {what}")
+        return
+    yield lambda graph, what: None if quiet else console.print(f"{graph}: {what} ...", style="dim")
 
 
 def _check(directory: Path, files: list[Path], json: bool) -> int:

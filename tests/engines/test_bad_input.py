@@ -7,7 +7,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,12 @@ class Backend:
         self._most, self._full = most, full
 
     def build(
-        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+        self,
+        bundle: Bundle,
+        graph: GraphName,
+        cases: Sequence[Arrays],
+        folder: Path,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         (folder / "graph").write_bytes(b"built")
         if self._full:
@@ -260,7 +265,7 @@ from magtkd_rt.engines.onnx import OnnxEngine
 
 class Backend:
     name, precision = "inductor", "float32"
-    def build(self, bundle, graph, cases, folder):
+    def build(self, bundle, graph, cases, folder, told):
         with open(sys.argv[2], "a") as log:
             log.write(graph + chr(10))
         time.sleep(0.3)  # the other one comes meanwhile

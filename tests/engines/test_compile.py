@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,14 @@ class CopyBackend:
         self._off, self._fails = off, fails
 
     def build(
-        self, bundle: Bundle, graph: GraphName, cases: Sequence[Arrays], folder: Path
+        self,
+        bundle: Bundle,
+        graph: GraphName,
+        cases: Sequence[Arrays],
+        folder: Path,
+        told: Callable[[str], None],
     ) -> None:
+        told("copying")
         if self._fails:
             raise EngineError(self._fails, remedy="none")
         self.built.append(graph)

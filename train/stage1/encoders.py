@@ -28,6 +28,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.encoder = load_encoder(name, pretrained=pretrained)
         self.encoder.resize_token_embeddings(vocabulary, mean_resizing=False)
+        self.typed = bool(getattr(self.encoder.config, "type_vocab_size", 0))
         self.project = nn.Linear(self.encoder.config.hidden_size, size)
         self.classify = nn.Linear(size, classes)
 
@@ -36,7 +37,10 @@ class TextEncoder(nn.Module):
 
         attention (b, n) is 0 where a prompt is filled up.
         """
-        hidden = self.encoder(input_ids=tokens, attention_mask=attention).last_hidden_state
+        # Said, for what the encoder takes by itself is looked up in a way that TensorRT cannot.
+        types = {"token_type_ids": torch.zeros_like(tokens)} if self.typed else {}
+        hidden = self.encoder(input_ids=tokens, attention_mask=attention, **types)
+        hidden = hidden.last_hidden_state
         feature = self.project(hidden[torch.arange(len(tokens), device=tokens.device), position])
         return feature, self.classify(feature)
 

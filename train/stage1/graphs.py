@@ -72,8 +72,10 @@ class PictureGraph(nn.Module):
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (n, 48, 48) in order -> (1, feature size), (1, classes); n may be too few."""
-        middles = (2 * torch.arange(self.frames) + 1) * faces.shape[0] // (2 * self.frames)
-        pictures = enlarged(faces[middles].unsqueeze(0), self.side)
+        # One by one, by sizes: TensorRT has no converters for // on tensors.
+        count, parts = faces.shape[0], 2 * self.frames
+        chosen = [faces[(2 * frame + 1) * count // parts] for frame in range(self.frames)]
+        pictures = enlarged(torch.stack(chosen).unsqueeze(0), self.side)
         mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
         feature, logits = self.encoder(normalised(pictures, mean, deviation))
         return self.adapt(feature), logits
