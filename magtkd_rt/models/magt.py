@@ -38,8 +38,7 @@ class MagtConfig:
         dropout: everywhere.
         words_alone: what sees neither voice nor face gets what its words say by themselves; without
             it, words alone are judged in the light of the conversation.
-        linear_first: what an utterance says by itself is a linear classifier's answer to all its
-            modalities, to which MAGT adds; without it, to its words.
+        linear_first: MAGT adds to a linear classifier of all modalities; without it, of words.
     """
 
     feature_size: int = 128

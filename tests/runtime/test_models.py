@@ -88,7 +88,9 @@ class Backend:
     def __init__(self) -> None:
         self.together: Barrier | None = None
 
-    def build(self, bundle: Bundle, graph: GraphName, cases: Any, folder: Path) -> None:
+    def build(
+        self, bundle: Bundle, graph: GraphName, cases: Any, folder: Path, told: object
+    ) -> None:
         (folder / "graph").write_bytes(b"built")
 
     def open(self, bundle: Bundle, graph: GraphName, folder: Path) -> Runner:
