@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,14 +141,18 @@ def read(key: Key) -> Entry | None:
 
 
 @contextmanager
-def building(key: Key) -> Iterator[Path]:
+def building(key: Key, waits: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """A new folder to build in, while no other process builds under this key; gone afterwards.
+
+    Args:
+        key: of the build.
+        waits: called where another process builds it, before it is waited for.
 
     Raises:
         EngineError: the cache cannot be written, such as on a full disk, or others may write to it.
     """
     try:
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
     except ImportError as error:
         raise EngineError(
             "filelock is not installed", remedy="pip install 'magtkd-rt[engines]' brings it"
@@ -157,7 +161,13 @@ def building(key: Key) -> Iterator[Path]:
         root().parent.mkdir(parents=True, exist_ok=True)
         root().mkdir(mode=0o700, exist_ok=True)
         check_private(root())
-        with FileLock(f"{key.directory}.lock"):
+        lock = FileLock(f"{key.directory}.lock")
+        try:
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            waits()
+            held = lock.acquire()
+        with held:
             for left in root().glob(f".*.{key.directory.name}.*"):
                 shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
             folder = _beside(key, "building")

@@ -63,8 +63,8 @@ def compile_graphs(
     exact = OnnxEngine(bundle, threads)
     for graph in graphs:
         key = Key.of(bundle, graph, backend.name, device, threads)
-        told(graph, "waiting for another process that builds it")
-        with building(key) as folder:
+        waits = partial(told, graph, "waiting for another process that builds it")
+        with building(key, waits) as folder:
             try:
                 before = read(key)
             except EngineError:

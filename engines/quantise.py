@@ -1,4 +1,4 @@
-"""An ONNX graph whose matrix products run in 8 bits, for `magtkd compile`; needs the package onnx.
+"""An ONNX graph whose products and LSTMs run in 8 bits, for `magtkd compile`; needs onnx.
 
 Weights get one scale a column, activations one scale a run (onnxruntime's dynamic quantisation).
 Two things keep the decisions: channels that are wide are made narrower before they are rounded and
@@ -23,7 +23,9 @@ from onnx import helper, numpy_helper
 from magtkd_rt.engines.activations import Seen, see
 from magtkd_rt.engines.attention import join_attention
 from magtkd_rt.engines.block_weights import round_by_blocks
+from magtkd_rt.engines.lstm_weights import RoundedLstms, round_lstms
 from magtkd_rt.engines.onnx_files import fold, is_large, save
+from magtkd_rt.engines.rounding import round_dynamically
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
@@ -48,6 +50,7 @@ class Quantised:
     products: int
     kept: int
     weights: float
+    lstms: RoundedLstms
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +71,23 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
         out: the file to write; a large graph's weights come to lie beside it.
 
     Returns:
-        what was done; with 0 products nothing was written.
+        what was done; with no weights in 8 bits nothing was written.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
         fold(graph, plain)
-        model = onnx.load(plain)
+        rounded = Path(folder) / "rounded.onnx"
+        lstms = round_lstms(plain, cases, rounded)
+        model = onnx.load(rounded if lstms.weights else plain)
         _spell_out(model)
         matrices = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         products = _products(model, matrices)
-        total = sum(matrix.size for matrix in matrices.values() if matrix.dtype == np.float32)
+        plain_weights = sum(one.size for one in matrices.values() if one.dtype == np.float32)
+        total = plain_weights + lstms.weights
         if not products:
-            return Quantised(0, 0, 0.0)
+            if lstms.weights:
+                save(model, out)
+            return Quantised(0, 0, lstms.weights / max(total, 1), lstms)
         seen = _join_and_see(model, {product.source for product in products}, matrices, cases)
         kept: list[str] = []
         if max(activation.most_rows for activation in seen.values()) <= FEW_ROWS:
@@ -95,9 +103,9 @@ def quantise(graph: Path, cases: Sequence[Arrays], out: Path) -> Quantised:
             save(model, equalised)
             large = is_large(model)
             del model, seen, narrow
-            _round(equalised, out, kept, large)
+            round_dynamically(equalised, out, ["MatMul"], kept, large)
     lighter = sum(matrices[p.weight].size for p in products if p.node not in kept)
-    return Quantised(len(products), len(kept), lighter / total)
+    return Quantised(len(products), len(kept), (lighter + lstms.weights) / total, lstms)
 
 
 def _join_and_see(
@@ -197,24 +205,3 @@ def _loss(activation: Seen, product: _Product, matrices: Mapping[str, NDArray[An
         @ (np.round(weight / steps) * steps)
     )
     return float(np.sqrt(((rounded - exact) ** 2).mean() / max((exact**2).mean(), 1e-12)))
-
-
-def _round(model: Path, out: Path, kept: Sequence[str], large: bool) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises on the root logger what was done already
-    try:
-        quantize_dynamic(
-            model,
-            out,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=list(kept),
-            use_external_data_format=large,
-            extra_options={"MatMulConstBOnly": True},
-        )
-    finally:
-        root.setLevel(level)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -181,6 +181,30 @@ def test_another_process_waits_for_the_lock(tiny_bundle: Bundle) -> None:
     with building(key):
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_who_waits_for_another_process_says_so(tiny_bundle: Bundle) -> None:
+    key = Key.of(tiny_bundle, "text", "inductor", CPU, 2)
+    code = (
+        "import sys; from filelock import FileLock\n"
+        f"with FileLock({str(key.directory)!r} + '.lock'): print('mine', flush=True); input()\n"
+    )
+    told: list[str] = []
+    with building(key, lambda: told.append("alone")):
+        assert told == []
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert other.stdout.readline() == "mine\n"
+
+        def waits(free: IO[str] = other.stdin) -> None:
+            told.append("waits")
+            free.write("\n")
+            free.close()
+
+        with building(key, waits) as folder:
+            assert told == ["waits"] and folder.is_dir()
 
 
 def break_off(key: Key) -> None:

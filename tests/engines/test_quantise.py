@@ -19,6 +19,7 @@ from magtkd_rt.engines import quantise as quantising
 from magtkd_rt.engines.attention import join_attention
 from magtkd_rt.engines.onnx_files import fold, save
 from magtkd_rt.engines.quantise import quantise
+from magtkd_rt.models.lstm import Lstm
 from magtkd_rt.models.magt import MagtConfig, StreamingMagt
 from magtkd_rt.train.export import step_graph
 from magtkd_rt.train.graphs import Exportable, input_arrays, to_onnx
@@ -123,6 +124,39 @@ def test_a_step_of_the_fusion_has_its_weights_in_8_bits(tmp_path: Path) -> None:
             outputs(tmp_path / "a.onnx", case), outputs(tmp_path / "b.onnx", case), strict=True
         ):
             np.testing.assert_allclose(got, right, atol=0.05)
+
+
+class Reading(nn.Module):
+    """Two LSTMs, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.lstm = Lstm(24, 48, layers=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, n, 24) -> (1, 48)"""
+        out: Tensor = self.lstm(x)[:, -1]
+        return out
+
+
+@pytest.mark.parametrize(("widest", "kept"), [(1.0, 0), (3000.0, 1)])
+def test_an_lstm_has_its_weights_in_8_bits_unless_its_input_is_too_wide(
+    widest: float, kept: int, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    x = torch.randn(1, 40, 24, generator=torch.Generator().manual_seed(5))
+    x[:, :, 0] *= widest
+    reading = Reading().eval()
+    reading.state_dict()["lstm.weight_ih_l0"][:, 0] /= widest  # it counts no more than the others
+    graph = Exportable(reading, [{"x": x}], ["y"], {})
+    to_onnx(graph, file)
+    case = input_arrays(graph)[0]
+    done = quantise(file, [case], out)
+    assert (done.lstms.count, done.lstms.kept) == (2, kept)
+    assert operators(out).count("DynamicQuantizeLSTM") == 2 - kept
+    assert done.weights == pytest.approx(1 if kept == 0 else 4 / 7, abs=0.05)
+    np.testing.assert_allclose(outputs(out, case)[0], outputs(file, case)[0], atol=0.02)
 
 
 def test_large_graphs_have_their_weights_beside_them(

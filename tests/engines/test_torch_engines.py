@@ -118,6 +118,24 @@ def test_text_in_8_bits_decides_the_same_on_meld(
     assert parity.passed
 
 
+def test_voice_prints_in_8_bits_are_those_of_each_row_alone(
+    starter: Bundle, tmp_path: Path
+) -> None:
+    backend, exact = Int8Backend(1), OnnxEngine(starter, 1)
+    backend.build(
+        starter, "speaker", list(fresh_inputs(starter, "speaker", 8, 1, exact.run)), tmp_path
+    )
+    run = backend.open(starter, "speaker", tmp_path)
+    for case in fresh_inputs(starter, "speaker", 8, 5, exact.run):
+        loud = {"waveform": np.concatenate([case["waveform"], case["waveform"][:1] * 8])}
+        together = run(loud)["voice"]
+        np.testing.assert_array_equal(
+            together[:1], run({"waveform": loud["waveform"][:1]})["voice"]
+        )
+        right = exact.run("speaker", loud)["voice"]
+        assert ((together * right).sum(-1) > 0.98).all()
+
+
 def test_8_bits_that_change_nothing_are_refused(starter: Bundle, tmp_path: Path) -> None:
     cases = [case.inputs for case in read_golden(starter) if case.graph == "video"]
     with pytest.raises(EngineError, match="only 0% of its weights"):
