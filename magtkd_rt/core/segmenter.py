@@ -16,6 +16,9 @@ from magtkd_rt.core.media import WINDOW, AudioChunk, mean_power
 from magtkd_rt.core.steps import Closed, Grown, Opened, SoFar, Step
 
 _SMOOTH = 2  # windows either side of a cut that are judged: 128 ms tell a pause from a plosive
+_PASSED = 4  # windows after which a place was the quietest around
+_CLEARLY = 0.5  # what a place has to be quieter than usual
+_QUIETEST = 1 / 20  # share of places as quiet as one that will do, at the limit
 _CANDIDATE_PAUSE = 2  # windows: the closure of a stop consonant right after the onset
 _DECIBELS_PER_PROBABILITY = 40.0  # how the two signs of quiet are weighed against each other
 
@@ -35,7 +38,8 @@ class SegmenterConfig:
         preroll: windows kept before the first window of speech.
         tail: windows kept after the last window of speech.
         longest: windows after which an utterance is split, everything included.
-        split_search: the split is at the quietest point of this many last windows.
+        split_search: a split is looked for from this many windows before that.
+        split_within: it lies at most this many windows back, so that a result is soon known.
         group: windows that are handed to the transcriber at a time.
         first_look: windows of speech before the first `SoFar`.
         look_every: windows from one `SoFar` to the next while speech goes on.
@@ -52,6 +56,7 @@ class SegmenterConfig:
     tail: int = 5
     longest: int = 312
     split_search: int = 125
+    split_within: int = 24
     group: int = 8
     first_look: int = 22
     look_every: int = 31
@@ -64,8 +69,11 @@ class SegmenterConfig:
             raise ValueError("min_speech, hangover, long_hangover and group must be 1 or more")
         if self.preroll < 0 or not 0 <= self.tail <= min(self.hangover, self.long_hangover):
             raise ValueError("preroll and tail must not be negative, nor tail beyond the hang-over")
-        if not 2 * _SMOOTH < self.split_search <= self.longest // 2:
-            raise ValueError(f"split_search must be above {2 * _SMOOTH}, at most half of longest")
+        if not 2 * _SMOOTH < self.split_within <= self.split_search <= self.longest // 2:
+            raise ValueError(
+                f"split_within must be above {2 * _SMOOTH}, at most split_search, that at most "
+                "half of longest"
+            )
         if self.first_look < self.min_speech or self.look_every < 1 or self.pause_look < self.tail:
             raise ValueError(
                 "first_look, look_every and pause_look must be from min_speech, 1, tail"
@@ -86,6 +94,7 @@ class Segmenter:
         self._probability = np.zeros(self._size, np.float64)
         self._voiced = np.zeros(self._size, np.bool_)
         self._quiet = np.zeros(self._size, np.float64)
+        self._loud = np.zeros(self._size, np.float64)  # `_loudness` of places for a split
         self._next = 0
         self._floor = 0  # no utterance may begin before this window
         self._in_speech = False
@@ -96,8 +105,7 @@ class Segmenter:
         self._last_speech = 0  # window after the last one of speech
         self._fed = 0
         self._next_look = 0  # no SoFar before this window, but for pauses
-        self._cut: int | None = None  # quietest place for a split so far
-        self._cut_score = np.inf
+        self._cut: int | None = None  # quietest place for a split of late
         self._settled: int | None = None  # no cut from outside comes before this window
 
     @property
@@ -143,7 +151,7 @@ class Segmenter:
         hangover = config.long_hangover if length > config.long_from else config.hangover
         if self._next - self._last_speech >= hangover or self._only_clicks():
             steps += self._finish()
-        elif length >= config.longest:
+        elif length >= config.longest or self._quiet_enough():
             steps += self._split()
         else:
             steps += self._grow()
@@ -201,7 +209,7 @@ class Segmenter:
         self._open = False
         self._speech = 0
         self._next_look = 0
-        self._cut, self._cut_score = None, np.inf
+        self._cut = None
 
     def _only_clicks(self) -> bool:
         """Whether a candidate has turned out to be more pause than speech."""
@@ -213,13 +221,28 @@ class Segmenter:
         return self._start_window + self._config.longest - self._config.split_search
 
     def _judge_cut(self) -> None:
-        """See whether the newest place that can be judged is the quietest for a split so far."""
-        cut = self._next - _SMOOTH
-        if cut < self._first_cut():
-            return
-        score = self._loudness(cut)
-        if score <= self._cut_score:
-            self._cut, self._cut_score = cut, score
+        """Judge the newest place that can be, and find the quietest for a split of late."""
+        place = self._next - _SMOOTH
+        self._loud[place % self._size] = self._loudness(place)
+        first = max(self._first_cut(), self._next - self._config.split_within)
+        if first <= place:
+            lately = self._loud[self._slots(first, place + 1)]
+            self._cut = place - int(np.argmin(lately[::-1]))
+
+    def _quiet_enough(self) -> bool:
+        """Whether to split already: the nearer the limit, the more will do.
+
+        A place is compared with those before the search: first with the quietest of them, in the
+        end with the quietest twentieth. While the voice rests, it may yet be the utterance's end.
+        """
+        cut = self._cut
+        if cut is None or self._next - cut < _PASSED or self._last_speech < self._next:
+            return False
+        first = self._first_cut()
+        before = self._loud[self._slots(self._start_window + self._config.preroll, first)]
+        searched = (self._next - first) / self._config.split_search
+        quietest, usual = np.quantile(before, (searched * _QUIETEST, 0.5))
+        return bool(self._loud[cut % self._size] < min(quietest, usual - _CLEARLY))
 
     def _grow(self) -> list[Step]:
         """Hand out sound that neither a split nor an end can take away any more."""

@@ -81,8 +81,8 @@ def test_a_pause_ends_it_only_if_it_is_long(make_track: Any, pause: int) -> None
 
 def test_a_long_utterance_ends_with_a_shorter_pause(make_track: Any) -> None:
     pause = DEFAULT.long_hangover
-    assert len(closed(run(make_track((200, 0.9), (pause, 0.0), (30, 0.9))))) == 2
-    assert len(closed(run(make_track((200, 0.9), (pause - 1, 0.0), (30, 0.9))))) == 1
+    assert len(closed(run(make_track((170, 0.9), (pause, 0.0), (30, 0.9))))) == 2
+    assert len(closed(run(make_track((170, 0.9), (pause - 1, 0.0), (30, 0.9))))) == 1
 
 
 def test_the_next_utterance_does_not_reach_into_the_last(make_track: Any) -> None:
@@ -116,6 +116,24 @@ def test_a_quiet_place_that_is_too_early_is_no_place_to_split(make_track: Any) -
     sound.samples[(early - 2) * WINDOW : (early + 2) * WINDOW] = 0
     first = closed(run(sound))[0]
     assert first.sound.end >= (DEFAULT.longest - DEFAULT.split_search) * WINDOW
+
+
+def test_a_long_utterance_is_split_soon_after_a_place_quieter_than_any_before(
+    make_track: Any,
+) -> None:
+    heard: list[int] = []
+    for end in range(225, 300):
+        steps = run(make_track((220, 0.95), (4, 0.36), (end - 224, 0.95)), flush=False)
+        heard += [end for step in closed(steps)]
+    assert heard[0] <= 222 + 6
+
+
+def test_at_the_limit_the_split_is_not_long_ago(make_track: Any) -> None:
+    """Places in the search that are no quieter than one before it do not end an utterance."""
+    sound = make_track((60, 0.9), (12, 0.2), (150, 0.9), (4, 0.4), (120, 0.9))
+    first = closed(run(sound))[0]
+    assert first.split
+    assert first.sound.end >= (DEFAULT.longest - DEFAULT.split_within) * WINDOW
 
 
 def test_speech_that_fades_out_at_the_limit_just_ends(make_track: Any) -> None:
@@ -152,7 +170,8 @@ configs = st.builds(
     preroll=st.integers(0, 9),
     tail=st.integers(0, 6),
     longest=st.integers(40, 120),
-    split_search=st.integers(5, 20),
+    split_search=st.integers(12, 20),
+    split_within=st.integers(5, 12),
     group=st.integers(1, 12),
 )
 
@@ -210,7 +229,8 @@ def test_whatever_is_said_the_pieces_fit(
         {"tail": 9},
         {"preroll": -1},
         {"split_search": 200},
-        {"split_search": 3},
+        {"split_within": 3},
+        {"split_within": 126},
         {"first_look": 7},
         {"look_every": 0},
         {"pause_look": 4},
