@@ -11,10 +11,11 @@ from magtkd_rt.core.media import AudioChunk
 class TranscriberStream(Protocol):
     """One utterance on its way to words. Used by one thread at a time."""
 
-    def feed(self, sound: AudioChunk) -> Transcribed | None:
+    def feed(self, sound: AudioChunk, ahead: AudioChunk | None = None) -> Transcribed | None:
         """Take the utterance's next sound; return the words so far, or None for nothing new.
 
-        Chunks are gapless and in order; the start of the first one dates the words.
+        Chunks are gapless and in order; the start of the first one dates the words. What was heard
+        `ahead` of them may be learnt from: it may come with the next chunk, or be somebody else's.
         """
         ...
 

@@ -160,7 +160,7 @@ class PocketsphinxStream:
         self._blocks = 0
         self._partial = ""
 
-    def feed(self, sound: AudioChunk) -> Transcribed | None:
+    def feed(self, sound: AudioChunk, ahead: AudioChunk | None = None) -> Transcribed | None:
         """Decode; return a partial text when it changed.
 
         A partial has neither words nor a confidence: pocketsphinx judges them at the end only.
@@ -168,8 +168,13 @@ class PocketsphinxStream:
         decoder = self._open_decoder()
         self._start = sound.start if self._start is None else self._start
         self._pending = np.concatenate([self._pending, sound.samples])
-        if not self._begun and len(self._pending) < _LEARN:
-            return None
+        if not self._begun:
+            beginning = self._pending
+            if ahead is not None and len(beginning) < _LEARN:
+                beginning = np.concatenate([beginning, ahead.samples])
+            if len(beginning) < _LEARN:
+                return None
+            self._begin(decoder, beginning)
         blocks = self._blocks
         self._decode(decoder)
         if self._blocks // _PARTIAL_EVERY == blocks // _PARTIAL_EVERY:
@@ -220,12 +225,15 @@ class PocketsphinxStream:
     def _decode(self, decoder: Decoder) -> None:
         """Decode all whole blocks that are pending."""
         if not self._begun:
-            decoder.begin(self._pending[:_LEARN])
-            self._begun = True
+            self._begin(decoder, self._pending)
         while len(self._pending) >= _BLOCK:
             decoder.decode(self._pending[:_BLOCK])
             self._pending = self._pending[_BLOCK:]
             self._blocks += 1
+
+    def _begin(self, decoder: Decoder, beginning: NDArray[np.float32]) -> None:
+        decoder.begin(beginning[:_LEARN])
+        self._begun = True
 
     def _open_decoder(self) -> Decoder:
         if self._decoder is None:

@@ -24,8 +24,9 @@ from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.errors import EngineError, ExtraMissing
 
 Verb = Literal["open", "feed", "pause", "guess", "finish", "close"]
-Request = tuple[Verb, int, AudioChunk | str | None]
-"""What to do, with which stream, and the sound or the utterance's name; pickled."""
+Fed = tuple[AudioChunk, AudioChunk | None]
+Request = tuple[Verb, int, Fed | str | None]
+"""What to do, with which stream, and the sound (with what is ahead) or a name; pickled."""
 Reply = tuple[Transcribed | None, str]
 """What came of it, and what went wrong, empty if nothing did; pickled."""
 
@@ -62,7 +63,7 @@ class PocketsphinxProcess:
                 self._process = _started()
             process = self._process
         self._ask(process, ("open", number, utterance_id))
-        return _RemoteStream(lambda verb, sound: self._ask(process, (verb, number, sound)))
+        return _RemoteStream(lambda verb, fed: self._ask(process, (verb, number, fed)))
 
     @property
     def pid(self) -> int:
@@ -88,12 +89,12 @@ class PocketsphinxProcess:
 class _RemoteStream:
     """One utterance of a `PocketsphinxProcess`."""
 
-    def __init__(self, ask: Callable[[Verb, AudioChunk | None], Transcribed | None]) -> None:
+    def __init__(self, ask: Callable[[Verb, Fed | None], Transcribed | None]) -> None:
         self._ask = ask
         self._open = True
 
-    def feed(self, sound: AudioChunk) -> Transcribed | None:
-        return self._ask("feed", sound)
+    def feed(self, sound: AudioChunk, ahead: AudioChunk | None = None) -> Transcribed | None:
+        return self._ask("feed", (sound, ahead))
 
     def pause(self) -> Transcribed | None:
         return self._ask("pause", None)

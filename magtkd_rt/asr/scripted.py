@@ -45,7 +45,11 @@ class ScriptedStream:
         self._end = 0
         self._chunks = 0
 
-    def feed(self, sound: AudioChunk) -> Transcribed | None:
+    def feed(
+        self,
+        sound: AudioChunk,
+        ahead: AudioChunk | None = None,
+    ) -> Transcribed | None:
         """Return one word more than before, None once all are out."""
         self._start = sound.start if self._start is None else self._start
         self._end = sound.end

@@ -42,8 +42,8 @@ def _done(
     match request:
         case ("open", number, str(utterance_id)):
             streams[number] = transcriber.open(utterance_id)
-        case ("feed", number, AudioChunk() as sound):
-            return streams[number].feed(sound)
+        case ("feed", number, (AudioChunk() as sound, AudioChunk() | None as ahead)):
+            return streams[number].feed(sound, ahead)
         case ("pause", number, None):
             return streams[number].pause()
         case ("guess", number, None):

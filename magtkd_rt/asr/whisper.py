@@ -86,7 +86,7 @@ class WhisperStream:
         self._decoded = 0
         self._guess: Transcribed | None = None
 
-    def feed(self, sound: AudioChunk) -> None:
+    def feed(self, sound: AudioChunk, ahead: AudioChunk | None = None) -> None:
         """Keep the sound: Whisper needs all of it."""
         self._start = sound.start if self._start is None else self._start
         self._sound.append(sound.samples)

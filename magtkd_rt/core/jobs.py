@@ -37,11 +37,13 @@ class Transcribe(Job):
     With `last` the transcriber finishes: its result is final. Without, it may be partial or None.
     With `paused` nothing is said for a while: it may decode what it was waiting with. In both
     cases the sound may be empty. The first one after a `ForgetTranscription` begins anew.
+    `ahead` is what was heard after the sound, and may not be of the utterance.
     """
 
     sound: AudioChunk
     last: bool
     paused: bool = False
+    ahead: AudioChunk | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,7 @@ class Recognition:
 
     def grow(self, grown: Grown) -> None:
         """More sound of the open utterance of its channel."""
-        utterance = self._open[grown.sound.channel]
-        self._words.hear(utterance, grown.sound, last=False, paused=grown.paused)
+        self._words.hear(self._open[grown.sound.channel], grown)
 
     def look(self, so_far: SoFar, faces: Faces) -> None:
         """What the open utterance holds so far: make a draft of it, if it is worth one."""
@@ -142,7 +141,7 @@ class Recognition:
         self._closed.append(utterance)
         if closed.again:
             self._words.forget(utterance)
-        self._words.hear(utterance, closed.rest, last=True)
+        self._words.hear_rest(utterance, closed.rest)
         utterance.evidence = self._encoding.final(utterance, closed.sound, faces)
         utterance.draft = None
         if not utterance.transcribing:

@@ -266,7 +266,9 @@ class Segmenter:
 
     def _grown(self, after: int, *, paused: bool = False) -> Grown:
         first, self._fed = self._fed, after
-        return Grown(self._chunk(first, after), paused)
+        heard = max(after, min(self._next, self._last_speech + self._config.tail))
+        ahead = None if paused else self._chunk(after, heard)
+        return Grown(self._chunk(first, after), paused, ahead)
 
     def _look(self) -> list[Step]:
         """See whether it is time to tell what there is so far."""

@@ -25,11 +25,13 @@ class Grown:
     """Sound that belongs to the open utterance, gapless and in order.
 
     Only a change of speaker that is found after a pause can show that it did not: see `Closed`.
-    With `paused` a pause follows, and the sound may be empty.
+    With `paused` a pause follows, and the sound may be empty. `ahead` is what was heard after it;
+    the utterance may yet end before that.
     """
 
     sound: AudioChunk
     paused: bool = False
+    ahead: AudioChunk | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from magtkd_rt.core.jobs import (
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.outbox import Outbox
 from magtkd_rt.core.requests import Asked, Requests
+from magtkd_rt.core.steps import Grown
 from magtkd_rt.core.utterance import NO_WORDS, Utterance, transcript_event
 
 
@@ -42,14 +43,27 @@ class Words:
         self._requests = requests
         self._known = known
 
-    def hear(
-        self, utterance: Utterance, sound: AudioChunk, *, last: bool, paused: bool = False
+    def hear(self, utterance: Utterance, grown: Grown) -> None:
+        """Feed the transcriber the next sound of an utterance."""
+        self._feed(utterance, grown.sound, paused=grown.paused, ahead=grown.ahead)
+
+    def hear_rest(self, utterance: Utterance, rest: AudioChunk) -> None:
+        """Feed it the rest of an utterance, which may be empty, for its final words."""
+        self._feed(utterance, rest, last=True)
+
+    def _feed(
+        self,
+        utterance: Utterance,
+        sound: AudioChunk,
+        *,
+        last: bool = False,
+        paused: bool = False,
+        ahead: AudioChunk | None = None,
     ) -> None:
-        """Feed the transcriber the next sound of an utterance, with `last` the rest of it."""
         if not self._config.transcribe or utterance.transcriber_failed:
             return
         utterance.transcribing = True
-        job = Transcribe(self._requests.new_id(), utterance.id, sound, last, paused)
+        job = Transcribe(self._requests.new_id(), utterance.id, sound, last, paused, ahead)
         self._requests.ask(Asked(job, utterance, "transcribe"))
 
     def guess(self, utterance: Utterance) -> None:

@@ -101,7 +101,7 @@ def report(live: Live) -> dict[str, Any]:
     codes = [event.code for event in live.events if isinstance(event, wire.Status)]
     starts = {event.start for event in finals}
     paused = [event for event in finals if event.end not in starts]
-    after_first_minute = [lag for at, lag in live.lags if at >= MINUTE_S]
+    later = [(at, lag) for at, lag in live.lags if at >= MINUTE_S]
     parts = {
         "endpoint_ms": [e.latency.endpoint_ms for e in finals],
         "asr_ms": [e.latency.asr_ms for e in finals],
@@ -120,7 +120,10 @@ def report(live: Live) -> dict[str, Any]:
         "provisional_ms": percentiles([_since_beginning(e) for e in first]),
         "lag_ms": percentiles([lag for _, lag in live.lags]),
         "lag_first_minute_ms": percentiles([lag for at, lag in live.lags if at < MINUTE_S]),
-        "lag_later_ms": percentiles(after_first_minute),
+        "lag_later_ms": percentiles([lag for _, lag in later]),
+        "lag_last_minute_ms": percentiles(
+            [lag for at, lag in later if at >= live.media_s - MINUTE_S]
+        ),
         "gave_way": codes.count("giving_way"),
         "taken_back": codes.count("taking_back"),
         "processor_share_of_one_core": round(live.processor_s / max(live.media_s, 1e-9), 4),

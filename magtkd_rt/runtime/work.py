@@ -109,7 +109,7 @@ class ModelWork:
         if stream is None:
             stream = self._chosen().open(job.utterance_id)
             self._streams[job.utterance_id] = stream
-        partial = stream.feed(job.sound)
+        partial = stream.feed(job.sound, job.ahead)
         if not job.last:
             return (stream.pause() or partial) if job.paused else partial
         del self._streams[job.utterance_id]

@@ -74,6 +74,20 @@ def test_a_result_depends_on_its_utterance_alone(transcriber, shared: Path) -> N
     assert again == first
 
 
+def test_what_is_ahead_lets_decoding_begin_and_changes_no_word(transcriber, shared: Path) -> None:  # type: ignore[no-untyped-def]
+    sound = _sound(shared / "media/speech/7902-96591-0000.flac")
+    _, final = _transcribe(transcriber, sound)
+    stream = transcriber.open("u")
+    sooner: list[Transcribed] = []
+    for at in range(0, len(sound), 1600):
+        ahead = AudioChunk(0, at + 1600, sound[at + 1600 : at + 17600])
+        partial = stream.feed(AudioChunk(0, at, sound[at : at + 1600]), ahead)
+        if at < 16000 and partial is not None:
+            sooner.append(partial)
+    assert sooner
+    assert stream.finish() == final
+
+
 def test_utterances_may_overlap(transcriber, shared: Path) -> None:  # type: ignore[no-untyped-def]
     sound = _sound(shared / "media/speech/7902-96591-0000.flac")
     _, alone = _transcribe(transcriber, sound)

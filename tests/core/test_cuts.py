@@ -61,6 +61,16 @@ def test_sound_is_held_back_until_it_is_settled(make_track: Any) -> None:
     segmenter.settle(80)
     grown = [s for s in segmenter.push(sound.samples[:WINDOW], 0.9) if isinstance(s, Grown)]
     assert grown[-1].sound.end == 72 * WINDOW
+    assert grown[-1].ahead is not None
+    assert (grown[-1].ahead.start, grown[-1].ahead.end) == (72 * WINDOW, 121 * WINDOW)
+
+
+def test_a_pause_is_not_ahead(make_track: Any) -> None:
+    segmenter = Segmenter(DEFAULT, 0)
+    sound = make_track((60, 0.9), (10, 0.0))
+    grown = [step for step in pushed(segmenter, sound, 0, 70) if isinstance(step, Grown)]
+    assert all(g.ahead.end <= (60 + DEFAULT.tail) * WINDOW for g in grown if g.ahead is not None)
+    assert [g.ahead for g in grown if g.paused] == [None]
 
 
 @settings(max_examples=80, deadline=None)

@@ -24,7 +24,7 @@ class Stream:
         self._words: list[str] = []
         self._start: int | None = None
 
-    def feed(self, chunk) -> Transcribed | None:  # type: ignore[no-untyped-def]
+    def feed(self, chunk, ahead=None) -> Transcribed | None:  # type: ignore[no-untyped-def]
         self._start = chunk.start if self._start is None else self._start
         self._words.append(f"word{chunk.start}")
         return self._said(final=False)
