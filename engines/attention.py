@@ -93,12 +93,14 @@ class _Graph:
         found = self.heads(inner.input[0])
         return found and replace(found, scale=scale * found.scale)
 
-    def same_heads(self, name: str) -> str:
-        """What a reshape of (b, h, n, d) to itself changes nothing of."""
+    def same_heads(self, name: str, heads: int) -> str:
+        """The tensor (b, h, n, d), or what a reshape makes of it that leaves its heads alone."""
         node = self.only_user(name, "Reshape")
         shape = None if node is None else self.constants.get(node.input[1])
-        unchanged = shape is not None and shape.size == 4 and self.only_user(name, "Reshape")
-        return unchanged.output[0] if unchanged else name
+        if node is None or shape is None or shape.size != 4 or shape[1] not in (0, heads):
+            return name
+        reshaped: str = node.output[0]
+        return reshaped
 
     def _cut(self, name: str, scale: float) -> _Heads | None:
         part = None
@@ -172,9 +174,11 @@ def _attention(last: NodeProto, graph: _Graph) -> NodeProto | None:
     query = graph.heads(scores.input[0])
     key = graph.heads_turned(scores.input[1])
     value = graph.heads(last.input[1])
-    back = graph.only_user(graph.same_heads(last.output[0]), "Transpose")
+    if query is None or key is None or value is None:
+        return None
+    back = graph.only_user(graph.same_heads(last.output[0], query.heads), "Transpose")
     flat = back and graph.only_user(back.output[0], "Reshape")
-    if query is None or key is None or value is None or back is None or flat is None:
+    if back is None or flat is None:
         return None
     if not query.heads == key.heads == value.heads or value.scale != 1.0:
         return None
