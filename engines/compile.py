@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from magtkd_rt.bundle.golden import read_golden
 from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
+from magtkd_rt.engines.batching import ROW_WISE
 from magtkd_rt.engines.cache import Key, Record, building, keep, read
 from magtkd_rt.engines.device import Device
 from magtkd_rt.engines.fresh import fresh_inputs
@@ -117,6 +118,8 @@ def _build(
             return record(False, str(parity))
         told("timing")
         largest = max(golden, key=lambda case: sum(array.size for array in case.values()))
+        if graph in ROW_WISE:  # as a conversation of its own runs it
+            largest = {name: array[:1] for name, array in largest.items()}
         return record(True, str(parity), _times(largest, runner, run))
     except MagtkdError as error:
         return record(False, str(error))

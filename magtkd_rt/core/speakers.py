@@ -38,9 +38,10 @@ class SpeakerConfig:
         variance: share of a single print that is not the speaker's, but the moment's. The less
             was heard, the less like may one speaker's samples be.
         evidence: windows of clean voice from which on somebody new is believed.
-        sharpness: how fast confidence grows with likeness.
-        sure: confidence under which nobody is named.
-        learn: confidence from which on an utterance adds to its speaker.
+        sharpness: how fast the odds by which it is decided grow with likeness.
+        sure: probability by these odds under which nobody is named.
+        learn: the same from which on an utterance adds to its speaker.
+        calibrated: the sharpness of a confidence that is right as often as it says.
         memory: windows of voice after which a speaker's older sound begins to fade.
         change: what a found change takes from the likeness of the previous speaker, shared out
             among all who are known: where others are, a false change is the likelier error.
@@ -54,12 +55,15 @@ class SpeakerConfig:
     sharpness: float = 17.0
     sure: float = 0.35
     learn: float = 0.7
+    calibrated: float = 4.0
     memory: int = 1600
     change: float = 0.31
 
     def __post_init__(self) -> None:
-        if min(self.most, self.evidence, self.memory) < 1 or self.sharpness <= 0:
-            raise ValueError("most, evidence, memory and sharpness must be positive")
+        if min(self.most, self.evidence, self.memory) < 1:
+            raise ValueError("most, evidence and memory must be positive")
+        if min(self.sharpness, self.calibrated) <= 0:
+            raise ValueError("sharpness and calibrated must be positive")
         if not 0 <= self.variance < 1 or not 0 <= self.sure <= self.learn <= 1:
             raise ValueError("0 <= variance < 1 and 0 <= sure <= learn <= 1 are wanted")
 
@@ -145,22 +149,22 @@ class Speakers:
         somebody_new = config.same - config.crowd * max(0, len(self._known) - 1)
         if len(self._known) >= config.most:
             somebody_new = -np.inf
-        odds = np.exp(config.sharpness * np.array([*likeness, somebody_new]))
-        chances = odds / odds.sum()
+        likenesses = np.array([*likeness, somebody_new])
+        chances = _chances(likenesses, config.sharpness)
+        told = _chances(likenesses, config.calibrated)
         best = int(np.argmax(chances))
-        confidence = float(chances[best])
         new = best == len(self._known)
-        if confidence < config.sure or (new and voice.windows < config.evidence):
-            return self._unsure(chances[:-1])
+        if chances[best] < config.sure or (new and voice.windows < config.evidence):
+            return self._unsure(told[:-1])
         if new:
             self._known.append(_Speaker(np.zeros(len(voice.vector)), 0.0))
         speaker = self._known[best]
         if speaker.number is None:
             speaker.number = self._appeared
             self._appeared += 1
-        if new or confidence >= config.learn:
+        if new or chances[best] >= config.learn:
             self._learn(speaker, voice)
-        return Verdict(speaker.number, speaker.number, confidence)
+        return Verdict(speaker.number, speaker.number, float(told[best]))
 
     def _likeness(self, speaker: _Speaker, voice: Voice, not_speaker: int | None) -> float:
         """Cosine, made up for what short samples lose of it."""
@@ -191,3 +195,10 @@ class Speakers:
             fade = self._config.memory / speaker.windows
             speaker.total *= fade
             speaker.windows *= fade
+
+
+def _chances(likenesses: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
+    """Softmax of (n,); a likeness of minus infinity has none."""
+    odds = np.exp(sharpness * (likenesses - likenesses.max()))
+    chances: NDArray[np.float64] = odds / odds.sum()
+    return chances
