@@ -50,6 +50,17 @@ def test_a_clear_voice_is_sure() -> None:
     assert verdict.confidence > 0.9
 
 
+def test_what_is_told_is_less_sure_than_what_is_decided() -> None:
+    told = []
+    for changes in ({}, {"calibrated": SpeakerConfig().sharpness}):
+        among = speakers(**changes)
+        heard(among, 1, 2)
+        verdict = among.judge(Voice(between(1, 2, 0.45), LONG))
+        assert verdict.speaker == 0
+        told.append(verdict.confidence)
+    assert 0.4 < told[0] < told[1] - 0.1
+
+
 def test_too_little_voice_opens_nobody() -> None:
     among = speakers()
     assert among.judge(voice(1, 30)) == Verdict(None, None, 0.0)
@@ -149,6 +160,7 @@ def test_an_enrolled_voice_is_known_at_once() -> None:
         {"evidence": 0},
         {"memory": 0},
         {"sharpness": 0.0},
+        {"calibrated": 0.0},
         {"variance": 1.0},
         {"sure": 0.9, "learn": 0.5},
     ],

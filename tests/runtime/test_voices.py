@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,14 @@ def test_silence_costs_nothing_and_prints_are_counted() -> None:
     assert meter.calls["voices"] == 0
     found = listener.listen(heard(600, np.ones(120))).voices
     assert meter.calls["voices"] == len(found) == 120 // VOICE_HOP - 12 // VOICE_HOP
+
+
+def test_waiting_costs_the_core_nothing() -> None:
+    meter = Meter()
+    for part in ("core", "voices"):
+        with meter.measure(part):
+            time.sleep(0.05)
+    assert meter.spent_ns["core"] < 20_000_000 < meter.spent_ns["voices"]
 
 
 class AllIsSpeech:
