@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from magtkd_rt.engines.onnx_files import save
+from magtkd_rt.engines.onnx_files import open_plainly, save
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
@@ -82,11 +81,7 @@ def see(model: onnx.ModelProto, names: Collection[str], cases: Sequence[Arrays])
             save(model, file)
         finally:
             del model.graph.output[count:]
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_plainly(file)
     pieces: dict[str, list[Seen]] = {n: [] for n in wanted}
     random = np.random.default_rng(0)
     end = time.monotonic() + _LONGEST_S

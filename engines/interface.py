@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from magtkd_rt.bundle.manifest import GraphName
@@ -14,6 +15,14 @@ from magtkd_rt.engines.cache import EngineName
 
 Runner = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 """Runs one graph; raises EngineError where it cannot. May be called from several threads."""
+
+
+def run_apart(
+    runner: Runner, inputs: Mapping[str, NDArray[Any]], parts: Iterable[slice]
+) -> dict[str, NDArray[Any]]:
+    """Run parts of the rows one after the other, where rows stand alone, and join the outputs."""
+    ran = [runner({name: array[part] for name, array in inputs.items()}) for part in parts]
+    return {name: np.concatenate([one[name] for one in ran]) for name in ran[0]}
 
 
 class Engine(Protocol):

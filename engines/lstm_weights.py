@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
+from magtkd_rt.engines.onnx_files import open_plainly
 from magtkd_rt.engines.rounding import round_dynamically
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -66,9 +66,7 @@ def round_lstms(graph: Path, cases: Sequence[Arrays], out: Path) -> RoundedLstms
 
 
 def _outputs(file: Path, cases: Sequence[Arrays]) -> list[NDArray[Any]]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = open_plainly(file)
     return [array for case in cases for array in session.run(None, dict(case))]
 
 

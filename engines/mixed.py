@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from threading import Lock
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.engines.batching import ROW_WISE
-from magtkd_rt.engines.interface import Engine, Runner
+from magtkd_rt.engines.interface import Engine, Runner, run_apart
 from magtkd_rt.errors import EngineError
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -101,8 +101,5 @@ def run_in_parts(graph: GraphName, runner: Runner, inputs: Arrays) -> dict[str, 
         rows = min(len(array) for array in inputs.values())
         if graph not in ROW_WISE or rows < 2:
             raise
-    parts = [
-        run_in_parts(graph, runner, {name: array[part] for name, array in inputs.items()})
-        for part in (slice(None, rows // 2), slice(rows // 2, None))
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    halves = slice(None, rows // 2), slice(rows // 2, None)
+    return run_apart(partial(run_in_parts, graph, runner), inputs, halves)

@@ -9,14 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from magtkd_rt.bundle.manifest import GraphName
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.engines.cache import EngineName
-from magtkd_rt.engines.interface import Runner
+from magtkd_rt.engines.interface import Runner, run_apart
 from magtkd_rt.errors import EngineError, ExtraMissing
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -216,8 +215,7 @@ class Int8Backend:
 
 def _row_by_row(run: Runner, inputs: Arrays) -> dict[str, NDArray[Any]]:
     rows = len(next(iter(inputs.values())))
-    ran = [run({name: one[i : i + 1] for name, one in inputs.items()}) for i in range(rows)]
-    return {name: np.concatenate([one[name] for one in ran]) for name in ran[0]}
+    return run_apart(run, inputs, (slice(row, row + 1) for row in range(rows)))
 
 
 def _first_line(error: Exception) -> str:

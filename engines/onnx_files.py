@@ -14,13 +14,21 @@ _MOST_OPENED: Final = 4
 """A weight may be stored in a quarter of what it takes when it is computed with."""
 
 
+def open_plainly(
+    graph: Path, options: onnxruntime.SessionOptions | None = None
+) -> onnxruntime.InferenceSession:
+    """A graph as it is, on the processor, with its errors told and nothing else."""
+    options = options or onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+
 def fold(graph: Path, out: Path) -> None:
     """Write a graph's like whose constants are computed, such as weights stored in fewer bits.
 
     Operators stay those of ONNX.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(out)
     if graph.stat().st_size * _MOST_OPENED > _LARGE:
@@ -29,7 +37,7 @@ def fold(graph: Path, out: Path) -> None:
             options.add_session_config_entry(
                 f"session.optimized_model_external_initializers_{name}", value
             )
-    onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    open_plainly(graph, options)
 
 
 def is_large(model: onnx.ModelProto) -> bool:
