@@ -161,8 +161,12 @@ def test_missing_sound_is_silence(make_track: Any) -> None:
 parts = st.lists(
     st.tuples(st.integers(1, 90), st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.95])), min_size=1
 )
+splits = st.integers(5, 20).flatmap(lambda n: st.tuples(st.just(n), st.integers(5, n)))
 configs = st.builds(
-    SegmenterConfig,
+    lambda splits, **others: SegmenterConfig(
+        split_search=splits[0], split_within=splits[1], **others
+    ),
+    splits,
     min_speech=st.integers(1, 12),
     hangover=st.integers(6, 20),
     long_hangover=st.integers(6, 12),
@@ -170,8 +174,6 @@ configs = st.builds(
     preroll=st.integers(0, 9),
     tail=st.integers(0, 6),
     longest=st.integers(40, 120),
-    split_search=st.integers(12, 20),
-    split_within=st.integers(5, 12),
     group=st.integers(1, 12),
 )
 
@@ -229,6 +231,7 @@ def test_whatever_is_said_the_pieces_fit(
         {"tail": 9},
         {"preroll": -1},
         {"split_search": 200},
+        {"split_search": 3},
         {"split_within": 3},
         {"split_within": 126},
         {"first_look": 7},
