@@ -41,7 +41,6 @@ RECIPE: Final = Stage2Recipe(
     held_out=0.1,
     head_start=0.3,
     looked_again=0.0,
-    learn_again=True,
 )
 
 

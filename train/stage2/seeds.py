@@ -75,18 +75,14 @@ def train_seeds(
 ) -> Seeded:
     """Train with the seeds 1 to `seeds`; each in a folder of its own under `out`.
 
-    Without a dev split each seed holds out other training dialogues, and where the recipe says so
-    learns from these again, for as many epochs as they chose.
+    Without a dev split each seed holds out other training dialogues.
     """
     trained = []
     for seed in range(1, seeds + 1):
         learned, chosen_by = (train, dev) if dev else hold_out(train, recipe.held_out, seed)
-        folder, own = out / f"seed-{seed}", replace(recipe, seed=seed)
-        chosen = train_stage2(learned, chosen_by, folder, own, bar)
-        if recipe.learn_again and dev is None:
-            again = train_stage2(train, chosen_by, folder / "again", own, bar, chosen.epoch)
-            chosen = replace(chosen, model=again.model)  # dev's figures are of the first
-        trained.append(chosen)
+        trained.append(
+            train_stage2(learned, chosen_by, out / f"seed-{seed}", replace(recipe, seed=seed), bar)
+        )
     return Seeded(recipe, trained)
 
 

@@ -63,9 +63,6 @@ class Stage2Recipe(FusionRecipe):
     """Dev is of the encoders' training material as well, so it is spoiled alike."""
     held_out: float = 0.2
     """Share of training dialogues that become dev where a corpus has none."""
-    learn_again: bool = False
-    """Once dev has chosen the epoch, learn for as many from dev's dialogues as well: where few are
-    known. Only where dev chooses nothing else: with a fixed `head_start`, not looked at again."""
     head_start: float | None = None
     """With `adjusted`, how much of a head start rare labels get, 0 to 1; None lets dev choose."""
     imbalance: Imbalance = "adjusted"
@@ -76,10 +73,6 @@ class Stage2Recipe(FusionRecipe):
     which swings less on a small dev split."""
     views: int = 4
     """How many times dev is spoiled anew to judge an epoch."""
-
-    def __post_init__(self) -> None:
-        if self.learn_again and (self.head_start is None or self.looked_again):
-            raise ValueError("what learns from dev again cannot be adjusted by it afterwards")
 
 
 @dataclass(frozen=True)
@@ -186,7 +179,6 @@ def train_stage2(
     out: Path,
     recipe: Stage2Recipe,
     bar: Progress | None = None,
-    epoch: int | None = None,
 ) -> Trained:
     """Train, or go on where an earlier run stopped; return the best epoch by dev.
 
@@ -200,7 +192,6 @@ def train_stage2(
         out: the run's folder.
         recipe: settings.
         bar: shows how far it is.
-        epoch: return this one, from 1, whatever dev says.
     """
     seed_everything(recipe.seed)
     model = new_stage2(train.sizes, len(train.classes), recipe)
@@ -218,7 +209,7 @@ def train_stage2(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=total, pct_start=warm
     )
-    run = Run(out, digest(recipe, *_arrays(train), *_arrays(dev), *([epoch] if epoch else [])))
+    run = Run(out, digest(recipe, *_arrays(train), *_arrays(dev)))
     averaged = new_stage2(train.sizes, len(train.classes), recipe)
     averaged.adapter.fit(train)  # what a checkpoint leaves out
     averaged.load_state_dict(model.state_dict())
@@ -249,8 +240,6 @@ def train_stage2(
         averaged.load_state_dict(average.state)
         views = [predict(averaged.magt, averaged.adapted(dev, seed)) for seed in seeds]
         head_start, score, f1 = _judge(views, dev, train, recipe)
-        if epoch is not None:
-            score = float(run.epoch + 1 == epoch)
         best = {name: value.clone() for name, value in averaged.state_dict().items()}
         best["magt.classify.0.bias"] += torch.from_numpy(head_start)
         run.finish_epoch(
@@ -267,8 +256,8 @@ def train_stage2(
         hold_back(model.magt, dev_views)
     logits = np.concatenate([predict(model.magt, view) for view in dev_views])
     temperature = fit_temperature(np.tile(dev.labels, len(seeds)), logits)
-    best_epoch = 1 + int(np.argmax([one["dev_score"] for one in run.history]))
-    return Trained(model, temperature, run.history[best_epoch - 1]["weighted_f1"], best_epoch)
+    epoch = 1 + int(np.argmax([one["dev_score"] for one in run.history]))
+    return Trained(model, temperature, run.history[epoch - 1]["weighted_f1"], epoch)
 
 
 def _step_loss(

@@ -219,26 +219,3 @@ def test_a_head_start_that_is_told(tiny: FeatureSet, tmp_path: Path) -> None:
         trained = train_stage2(train, dev, tmp_path / str(start), recipe)
         biases.append(trained.model.magt.classify.get_parameter("0.bias").detach().numpy())
     np.testing.assert_allclose(biases[1] - biases[0], -0.5 * np.log(train.shares), atol=1e-6)
-
-
-def test_what_dev_chose_learns_from_dev_again(tiny: FeatureSet, tmp_path: Path) -> None:
-    recipe = replace(QUICK, epochs=2, head_start=0.3, looked_again=0.0, learn_again=True)
-    again = train_seeds(tiny, None, tmp_path, recipe, 1).trained[0]
-    learned, dev = hold_out(tiny, recipe.held_out, 1)
-    own = replace(recipe, seed=1)
-    first = train_stage2(learned, dev, tmp_path / "first", own)
-    whole = train_stage2(tiny, dev, tmp_path / "whole", own, epoch=first.epoch)
-    assert (again.epoch, again.temperature) == (first.epoch, first.temperature)
-    for name, value in again.model.state_dict().items():
-        torch.testing.assert_close(value, whole.model.state_dict()[name], msg=name)
-    means = [one.model.adapter.get_buffer("mean_0") for one in (again, first)]
-    assert not torch.equal(*means)
-    with pytest.raises(ValueError, match="cannot be adjusted"):
-        replace(recipe, head_start=None)
-
-
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_an_epoch_that_is_told(tiny: FeatureSet, tmp_path: Path, epoch: int) -> None:
-    train, dev = hold_out(tiny, 0.25, 0)
-    told = train_stage2(train, dev, tmp_path / "told", replace(QUICK, epochs=2), epoch=epoch)
-    assert told.epoch == epoch
