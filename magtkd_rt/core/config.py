@@ -48,6 +48,8 @@ class SessionConfig:
         max_channels: channels that are accepted at all.
         turns: when voices show that the speaker changed.
         speakers: when two voices are one speaker.
+        identities: when two utterances' voices are one speaker's, where each utterance's voice is
+            described as a whole and names follow from that; None where they follow from prints.
         enrolled: speakers whose voices are known beforehand.
     """
 
@@ -78,6 +80,7 @@ class SessionConfig:
     max_channels: int = 16
     turns: TurnConfig = field(default_factory=TurnConfig)
     speakers: SpeakerConfig = field(default_factory=SpeakerConfig)
+    identities: SpeakerConfig | None = None
     enrolled: tuple[Enrolled, ...] = ()
 
     def __post_init__(self) -> None:

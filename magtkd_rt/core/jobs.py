@@ -92,6 +92,13 @@ class EncodeVideo(Job):
 
 
 @dataclass(frozen=True, slots=True)
+class Identify(Job):
+    """Tell how the voice of an utterance sounds, float32 (n,) at 16 kHz."""
+
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Fuse(Job):
     """Score the utterance in its context.
 
@@ -153,6 +160,13 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Identified:
+    """How a voice sounds, float32 (d,), of length 1; close vectors are like voices."""
+
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Fused:
     """The fused result.
 
@@ -185,5 +199,5 @@ class JobResult:
     """What came back for a job, and how long it took (waiting excluded)."""
 
     job_id: int
-    value: Transcribed | Encoded | Fused | Failed | GaveWay | None
+    value: Transcribed | Encoded | Identified | Fused | Failed | GaveWay | None
     elapsed_ns: int = 0

@@ -10,7 +10,7 @@ if nothing more is said.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from magtkd_rt.core.conversation import Conversation
 from magtkd_rt.core.encoding import Encoding, Faces, Limits
 from magtkd_rt.core.jobs import Failed, Fuse, Fused, JobResult, Transcribed
 from magtkd_rt.core.media import WINDOW
+from magtkd_rt.core.naming import Naming
 from magtkd_rt.core.outbox import Outbox
 from magtkd_rt.core.plausibility import Clarity, clarity, why_no_speech, without_phantoms
 from magtkd_rt.core.requests import Asked, Requests
@@ -41,7 +42,7 @@ class Recognition:
         config: of the session.
         outbox: takes events and jobs.
         totals: counters to add to.
-        speakers: tells voices apart; None where voices do not count.
+        speakers: tells voice prints apart; None where voices do not count.
     """
 
     def __init__(
@@ -57,12 +58,11 @@ class Recognition:
         self._requests = Requests(outbox, totals)
         self._words = Words(config, outbox, self._requests, self._words_known)
         self._encoding = Encoding(config, self._requests)
+        self._voices_count = speakers is not None
+        self._naming = Naming(config, self._requests, totals, speakers, self._named)
         self._conversation = Conversation(
             config.context_turns, channels_are_speakers=config.channels_are_speakers
         )
-        self._speakers = speakers
-        self._last_guess: dict[int, int | None] = {}  # by channel
-        self._lately: deque[tuple[int, int, int]] = deque(maxlen=16)  # channel, start, end
         self._open: dict[int, Utterance] = {}  # by channel
         self._closed: list[Utterance] = []  # in the order in which they ended
         self._fusion_state: Any = None
@@ -87,7 +87,7 @@ class Recognition:
             start=opened.start,
             changed=opened.changed,
         )
-        if self._speakers is None:
+        if not self._voices_count:
             utterance.speaker = utterance.guess = self._conversation.speaker(opened.channel)
             names = self._config.speaker_names[opened.channel :]
             utterance.speaker_name = names[0] if names else None
@@ -119,7 +119,7 @@ class Recognition:
         draft = self._encoding.senses(utterance, sound, faces, draft=True)
         utterance.draft = draft
         said = utterance.partial
-        speaker = self._last_guess.get(so_far.sound.channel) or utterance.guess
+        speaker = self._naming.last(so_far.sound.channel) or utterance.guess
         self._encoding.text(
             utterance,
             draft,
@@ -137,7 +137,8 @@ class Recognition:
         utterance.decided_at = self._out.now
         utterance.voiced = closed.voiced
         utterance.clarity = self._clarity(closed)
-        self._tell_speaker(utterance, closed)
+        beside = [(channel, u.start, self._out.now) for channel, u in self._open.items()]
+        self._naming.over(utterance, closed, beside)
         self._closed.append(utterance)
         if closed.again:
             self._words.forget(utterance)
@@ -162,6 +163,8 @@ class Recognition:
             case "encode":
                 self._encoding.encoded(asked, result)
                 self._advance_draft(asked.utterance)
+            case "identify":
+                self._naming.identified(asked, result)
             case "draft":
                 self._drafted(asked, result)
             case "fuse":
@@ -172,40 +175,26 @@ class Recognition:
 
     def drop_all(self, reason: DropReason) -> None:
         """Give up on everything that waits."""
-        for utterance in [*self._closed, *self._open.values()]:
+        while self._closed:  # not one by one of a list: the next may go with the first
+            self._drop(self._closed[0], reason)
+        for utterance in self._open.values():
             self._drop(utterance, reason)
         self._open.clear()
-
-    # Speakers
-
-    def _tell_speaker(self, utterance: Utterance, closed: Closed) -> None:
-        """Say who spoke, and whether somebody spoke beside."""
-        channel = closed.sound.channel
-        span = (channel, utterance.start, utterance.end)
-        others = [(c, u.start, self._out.now) for c, u in self._open.items()] + [*self._lately]
-        utterance.overlapped = any(
-            c != channel and start < utterance.end and utterance.start < end
-            for c, start, end in others
-        )
-        self._lately.append(span)
-        if self._speakers is None:
-            return
-        before = self._last_guess.get(channel) if utterance.changed else None
-        verdict = self._speakers.judge(closed.voice, not_speaker=before)
-        self._last_guess[channel] = verdict.guess
-        utterance.speaker = verdict.speaker
-        utterance.guess = verdict.guess or 0
-        utterance.speaker_confidence = verdict.confidence
-        if verdict.speaker is None:
-            self._totals["speakers_unsure"] += 1
-        else:
-            utterance.speaker_name = self._speakers.name(verdict.speaker)
 
     # Words
 
     def _words_known(self, utterance: Utterance, said: Transcribed) -> None:
-        said = without_phantoms(said, utterance.start, utterance.voiced)
-        utterance.transcript = said
+        utterance.transcript = without_phantoms(said, utterance.start, utterance.voiced)
+        if utterance.named:
+            self._tell_words(utterance, utterance.transcript)
+
+    def _named(self, utterance: Utterance) -> None:
+        """It is known who spoke."""
+        if utterance.transcript is not None:
+            self._tell_words(utterance, utterance.transcript)
+
+    def _tell_words(self, utterance: Utterance, said: Transcribed) -> None:
+        """Show the final words, or drop an utterance that is none."""
         reason = why_no_speech(
             utterance.clarity,
             int(np.count_nonzero(utterance.voiced)),
@@ -237,7 +226,7 @@ class Recognition:
     def _advance(self) -> None:
         """Do what has become possible for the utterances that wait, in their order."""
         for utterance in self._closed:
-            if utterance.transcript is None or utterance.evidence is None:
+            if utterance.transcript is None or utterance.evidence is None or not utterance.named:
                 break
             if not utterance.text_settled:
                 self._settle_text(utterance, utterance.transcript, utterance.evidence)
@@ -373,6 +362,7 @@ class Recognition:
         self._requests.forget(utterance)
         if utterance in self._closed:
             self._closed.remove(utterance)
+        self._naming.forget(utterance)
 
 
 def _why_nothing(evidence: Evidence) -> DropReason:

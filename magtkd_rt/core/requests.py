@@ -19,7 +19,7 @@ class Asked:
 
     job: Job
     utterance: Utterance
-    kind: Literal["transcribe", "guess", "encode", "draft", "fuse", "revise"]
+    kind: Literal["transcribe", "guess", "encode", "identify", "draft", "fuse", "revise"]
     modality: wire.ModalityName | None = None
     evidence: Evidence | None = None
     told: Told | None = None

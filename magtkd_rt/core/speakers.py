@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,17 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolled:
-    """A speaker who is known beforehand: `vector`, float32 (d,), is the mean of their prints."""
+    """A speaker who is known beforehand.
+
+    Attributes:
+        name: what they are called.
+        vector: float32 (d,), of length 1, the mean of their prints.
+        identity: the same of their voice as a whole, where a session has identities.
+    """
 
     name: str
     vector: Vector
+    identity: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,10 @@ class SpeakerConfig:
             raise ValueError("sharpness and calibrated must be positive")
         if not 0 <= self.variance < 1 or not 0 <= self.sure <= self.learn <= 1:
             raise ValueError("0 <= variance < 1 and 0 <= sure <= learn <= 1 are wanted")
+
+
+IDENTITIES: Final = SpeakerConfig()
+"""The same for descriptions of whole utterances, see `SessionConfig.identities`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

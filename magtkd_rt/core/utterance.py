@@ -78,6 +78,8 @@ class Utterance:
     """Media time at which it was known to be over."""
     guess: int = 0
     """The likeliest speaker, sure or not."""
+    named: bool = False
+    """It is over, and who spoke has been judged."""
     speaker_confidence: float | None = None
     """None where no voice was judged."""
     speaker_name: str | None = None

@@ -18,7 +18,7 @@ from magtkd_rt.asr.whisper import WhisperTranscriber
 from magtkd_rt.bundle.manifest import Manifest
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
-from magtkd_rt.core.speakers import Enrolled, SpeakerConfig
+from magtkd_rt.core.speakers import IDENTITIES, Enrolled, SpeakerConfig
 from magtkd_rt.errors import BundleError, InputError
 from magtkd_rt.features.faces import FaceFinder, YuNet
 from magtkd_rt.runtime.enrolment import Enrolment, enrol, read_enrolments
@@ -196,6 +196,7 @@ def set_up(
             speaker_names=speaker_names,
             transcribe=transcriber is not None,
             voices=voices is not None,
+            identities=recogniser.tells_identities,
             enrolled=enrolled,
             drafts=drafts,
             guess_while_speaking=transcriber is not None and transcriber.guesses_while_speaking,
@@ -234,7 +235,8 @@ def _enrol(enrolments: Sequence[Enrolment], recogniser: Recogniser) -> tuple[Enr
             f"the bundle {recogniser.bundle.manifest.name} cannot tell voices apart",
             remedy="leave --speaker out, or use a bundle with a graph 'speaker'",
         )
-    return tuple(enrol(one, recogniser.voice) for one in enrolments)
+    identify = recogniser.identify if recogniser.tells_identities else None
+    return tuple(enrol(one, recogniser.voice, identify) for one in enrolments)
 
 
 def _why_speakers(
@@ -276,6 +278,7 @@ def session_config(
     speaker_names: tuple[str, ...] = (),
     transcribe: bool,
     voices: bool = False,
+    identities: bool = False,
     enrolled: tuple[Enrolled, ...] = (),
     drafts: bool = True,
     guess_while_speaking: bool = False,
@@ -300,6 +303,7 @@ def session_config(
         channels_are_speakers=channels_are_speakers,
         speaker_names=speaker_names,
         voices=voices,
+        identities=IDENTITIES if identities else None,
         enrolled=enrolled,
         transcribe=transcribe,
         drafts=drafts,

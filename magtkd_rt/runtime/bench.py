@@ -36,6 +36,7 @@ WITHOUT_ASR: Final[tuple[Part, ...]] = (
     "text",
     "audio",
     "video",
+    "identity",
     "fusion",
 )
 

@@ -42,6 +42,8 @@ Parts chosen to be unlike were at least 0.62 alike in ten recordings of people w
 0.50 in calm clips of 24 actors; at most 0.44 in 27 recordings put together of two voices. Two alike
 voices on one telephone line were 0.62.
 """
+PIECE: Final = 2 * SAMPLE_RATE
+"""Samples of speech that one description of a whole voice is made of."""
 MOST_LETTERS: Final = 40
 """Of a name."""
 
@@ -89,12 +91,13 @@ def read_enrolments(given: Sequence[str], most: int) -> list[Enrolment]:
     return list(found.values())
 
 
-def enrol(enrolment: Enrolment, encode: Encode) -> Enrolled:
+def enrol(enrolment: Enrolment, encode: Encode, identify: Encode | None = None) -> Enrolled:
     """Hear what a voice sounds like.
 
     Args:
         enrolment: whose, and in which recording.
         encode: what a voice sounds like.
+        identify: what it sounds like as a whole, where the bundle can tell.
 
     Raises:
         InputError: the recording cannot be heard, holds too little speech, or two voices.
@@ -119,7 +122,8 @@ def enrol(enrolment: Enrolment, encode: Encode) -> Enrolled:
             f"{enrolment.path} seems to hold more voices than that of {enrolment.name}",
             remedy="give a recording in which nobody else speaks",
         )
-    return Enrolled(enrolment.name, _mean(prints))
+    whole = None if identify is None else _mean(np.array([identify(p) for p in _pieces(sounds)]))
+    return Enrolled(enrolment.name, _mean(prints), whole)
 
 
 def disagree(prints: NDArray[np.float32]) -> bool:
@@ -133,6 +137,14 @@ def disagree(prints: NDArray[np.float32]) -> bool:
             return False
         centres = np.stack([_mean(group) for group in groups])
     return float(centres[0] @ centres[1]) < ONE_VOICE
+
+
+def _pieces(sounds: Sequence[HeardSound]) -> Iterator[NDArray[np.float32]]:
+    """All that is speech, in pieces of two seconds; the last one is left out if it is shorter."""
+    spoken = [s.samples.reshape(-1, WINDOW)[s.speech >= SPEECH].reshape(-1) for s in sounds]
+    speech = np.concatenate(spoken)
+    for start in range(0, len(speech) - PIECE + 1, PIECE):
+        yield speech[start : start + PIECE]
 
 
 def _mean(prints: NDArray[np.float32]) -> NDArray[np.float32]:

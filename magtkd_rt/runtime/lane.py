@@ -17,6 +17,7 @@ from magtkd_rt.core.jobs import (
     Fuse,
     GaveWay,
     Guess,
+    Identify,
     Job,
     JobResult,
     Transcribe,
@@ -39,6 +40,7 @@ _PARTS: Final[dict[type[Job], Part]] = {
     EncodeText: "text",
     EncodeAudio: "audio",
     EncodeVideo: "video",
+    Identify: "identity",
     Fuse: "fusion",
 }
 _Waiting = tuple[Job, int]

@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 Part = Literal[
-    "source", "vad", "voices", "faces", "core", "asr", "text", "audio", "video", "fusion"
+    "source",
+    "vad",
+    "voices",
+    "faces",
+    "core",
+    "asr",
+    "text",
+    "audio",
+    "video",
+    "identity",
+    "fusion",
 ]
 
 _ON_ONE_THREAD: Final[frozenset[Part]] = frozenset({"core"})

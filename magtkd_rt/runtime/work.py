@@ -17,6 +17,8 @@ from magtkd_rt.core.jobs import (
     Fuse,
     Fused,
     Guess,
+    Identified,
+    Identify,
     Job,
     Transcribe,
     Transcribed,
@@ -41,6 +43,10 @@ class Recognises(Protocol):
 
     def encode_video(self, faces: NDArray[np.uint8]) -> Encoded:
         """Encode faces."""
+        ...
+
+    def identify(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Describe the voice of a waveform."""
         ...
 
     def fuse(
@@ -83,7 +89,7 @@ class ModelWork:
         if self._smaller is not None:
             self._smaller.close()
 
-    def __call__(self, job: Job) -> Encoded | Fused | Transcribed | None:
+    def __call__(self, job: Job) -> Encoded | Identified | Fused | Transcribed | None:
         """Do one job."""
         match job:
             case Transcribe():
@@ -100,6 +106,8 @@ class ModelWork:
                 return self._recogniser.encode_audio(job.samples)
             case EncodeVideo():
                 return self._recogniser.encode_video(job.faces)
+            case Identify():
+                return Identified(self._recogniser.identify(job.samples))
             case Fuse():
                 return self._recogniser.fuse(job.features, job.speaker, job.state, job.ahead)
         raise TypeError(f"nobody knows how to do {job!r}")

@@ -28,7 +28,7 @@ from magtkd_rt.train.diarization.scoring import (
 
 Results = dict[str, Any]
 
-SPEAKER_PARTS: Final = ("voices", "core")
+SPEAKER_PARTS: Final = ("voices", "identity", "core")
 """Parts of the runtime that tell speakers apart: the encoder of voices, and the core's decisions
 (all of them: what the speakers cost is not told from the rest)."""
 HEADLINE: Final = "collar, overlap skipped"
