@@ -16,14 +16,14 @@ from rich.progress import Progress
 
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core.jobs import Turn
-from magtkd_rt.core.media import WINDOW, AudioChunk, VoicePrint
-from magtkd_rt.core.speakers import SpeakerConfig, Speakers
+from magtkd_rt.core.media import WINDOW, AudioChunk
+from magtkd_rt.core.speakers import IDENTITIES, SpeakerConfig, Speakers, Voice
 from magtkd_rt.core.turns import TurnConfig, TurnFinder
 from magtkd_rt.engines.select import select
 from magtkd_rt.labels import MODALITIES
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.recogniser import Recogniser
-from magtkd_rt.runtime.voices import VoiceListener
+from magtkd_rt.runtime.voices import SPEECH, VoiceListener
 from magtkd_rt.train.conditions import Corpora, PairingRecord
 from magtkd_rt.train.corpora.starter import Clip, Dialogue, read_sound
 from magtkd_rt.train.diarization.reference import SpokenTurn
@@ -115,12 +115,13 @@ def _measure(material: _Material, rounds: int, bar: Progress) -> Results:
         ONE: [(words[ONE], Said(one, one))] * len(seeds),
     }
     found: Results | None = None
-    if "speaker" in material.recogniser.bundle.manifest.graphs:
-        prints = [
-            voice_prints(material.recogniser, clip)
-            for clip in track(bar, material.corpora.clips, "voice prints")
+    if material.recogniser.tells_voices_apart:
+        heard = [
+            voice_of(material.recogniser, clip)
+            for clip in track(bar, material.corpora.clips, "voices, to be told apart")
         ]
-        guesses = [find_speakers(material.pair(words[TRUE], seed), prints) for seed in seeds]
+        alike = IDENTITIES if material.recogniser.tells_identities else SpeakerConfig()
+        guesses = [find_speakers(material.pair(words[TRUE], seed), heard, alike) for seed in seeds]
         said[FOUND] = [
             (_words(material, guess.prompt, bar, f"words, found, pairing {seed}"), guess)
             for seed, guess in zip(seeds, guesses, strict=True)
@@ -162,38 +163,43 @@ def _measure(material: _Material, rounds: int, bar: Progress) -> Results:
     }
 
 
-def voice_prints(recogniser: Recogniser, clip: Clip) -> list[VoicePrint]:
-    """The prints of a clip, as the runtime's senses make them."""
+def voice_of(recogniser: Recogniser, clip: Clip) -> Voice | None:
+    """What a clip's voice sounds like to a session in which it is an utterance."""
     detector, listener = StreamingVad(1), VoiceListener(recogniser.voice, Meter())
-    heard = [detector.push(AudioChunk(0, 0, read_sound(clip.path))), detector.flush(0)]
-    return [
-        voice for sound in heard if sound is not None for voice in listener.listen(sound).voices
-    ]
+    pushed = [detector.push(AudioChunk(0, 0, read_sound(clip.path))), detector.flush(0)]
+    heard = [listener.listen(sound) for sound in pushed if sound is not None]
+    spoken = np.flatnonzero(np.concatenate([sound.speech for sound in heard]) >= SPEECH)
+    if not len(spoken):
+        return None
+    if recogniser.tells_identities:
+        samples = np.concatenate([sound.samples for sound in heard])
+        whole = samples[spoken[0] * WINDOW : (spoken[-1] + 1) * WINDOW]
+        return Voice(recogniser.identify(whole), len(spoken))
+    turn = TurnFinder(TurnConfig(), Speakers(SpeakerConfig()))
+    turn.begin(0)
+    prints = [print_ for sound in heard for print_ in sound.voices]
+    for print_ in prints:
+        turn.hear(print_.end // WINDOW, print_.vector)
+    return turn.voice(0, prints[-1].end // WINDOW) if prints else None
 
 
-def find_speakers(dialogues: list[Paired], prints: list[list[VoicePrint]]) -> Said:
+def find_speakers(
+    dialogues: list[Paired], voices: list[Voice | None], config: SpeakerConfig
+) -> Said:
     """Let the core say who speaks, turn after turn, each dialogue a session of its own.
 
     Args:
         dialogues: whose turns borrow voices.
-        prints: of each voice of the bank, in its order.
+        voices: of the bank, in its order; None where nothing can be heard of one.
+        config: when two of them are one speaker.
     """
     prompt, fused = [], []
     for dialogue in dialogues:
-        speakers = Speakers(SpeakerConfig())
-        verdicts = [speakers.judge(_voice(speakers, prints[int(clip)])) for clip in dialogue.voice]
+        speakers = Speakers(config)
+        verdicts = [speakers.judge(voices[int(clip)]) for clip in dialogue.voice]
         prompt.append(np.array([0 if v.guess is None else v.guess for v in verdicts]))
         fused.append(np.array([NOBODY if v.speaker is None else v.speaker for v in verdicts]))
     return Said(prompt, fused)
-
-
-def _voice(speakers: Speakers, prints: list[VoicePrint]) -> Any:
-    """What a whole clip sounded like."""
-    turn = TurnFinder(TurnConfig(), speakers)
-    turn.begin(0)
-    for one in prints:
-        turn.hear(one.end // WINDOW, one.vector)
-    return turn.voice(0, prints[-1].end // WINDOW) if prints else None
 
 
 def judge_found(true: list[NDArray[np.int64]], found: list[list[NDArray[np.int64]]]) -> Results:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magtkd_rt.core.media import VOICE_HOP, VOICE_WINDOWS, WINDOW, VoicePrint
+from magtkd_rt.core.speakers import SpeakerConfig, Voice
 from magtkd_rt.train.diarization.context import NOBODY, find_speakers, judge_found
 from magtkd_rt.train.pairing import Paired
 
 
-def prints(direction: int, seed: int) -> list[VoicePrint]:
+def voice(direction: int, seed: int) -> Voice:
     """Two seconds of a voice near one of the axes."""
     random = np.random.default_rng(seed)
-    made = []
-    for number in range(8):
-        vector = 0.02 * random.standard_normal(16) + np.eye(16)[direction]
-        end = (VOICE_WINDOWS + VOICE_HOP - 1) // VOICE_HOP * VOICE_HOP + number * VOICE_HOP
-        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-        made.append(VoicePrint(end * WINDOW, unit))
-    return made
+    vector = 0.02 * random.standard_normal(16) + np.eye(16)[direction]
+    return Voice((vector / np.linalg.norm(vector)).astype(np.float32), 62)
 
 
 def dialogue(voices: list[int], speakers: list[int]) -> Paired:
@@ -34,9 +29,11 @@ def dialogue(voices: list[int], speakers: list[int]) -> Paired:
 
 
 def test_voices_are_told_apart_turn_by_turn_and_each_dialogue_begins_anew() -> None:
-    bank = [prints(0, 1), prints(0, 2), prints(5, 3), prints(5, 4), []]
+    bank = [voice(0, 1), voice(0, 2), voice(5, 3), voice(5, 4), None]
     found = find_speakers(
-        [dialogue([2, 0, 3, 1], [0, 1, 0, 1]), dialogue([0, 4, 2], [0, 0, 1])], bank
+        [dialogue([2, 0, 3, 1], [0, 1, 0, 1]), dialogue([0, 4, 2], [0, 0, 1])],
+        bank,
+        SpeakerConfig(),
     )
     assert [said.tolist() for said in found.fused] == [[0, 1, 0, 1], [0, NOBODY, 1]]
     assert [said.tolist() for said in found.prompt] == [[0, 1, 0, 1], [0, 0, 1]]
