@@ -15,7 +15,7 @@ from magtkd_rt import wire
 from magtkd_rt.asr.base import Transcriber
 from magtkd_rt.asr.process import PocketsphinxProcess
 from magtkd_rt.asr.whisper import WhisperTranscriber
-from magtkd_rt.bundle.manifest import Manifest
+from magtkd_rt.bundle.manifest import GraphName, Manifest
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
 from magtkd_rt.core.speakers import IDENTITIES, Enrolled, SpeakerConfig
@@ -46,6 +46,8 @@ NOTICE: Final = (
 RECORDED: Final = "Sound and pictures are recorded, and kept."
 """And this where it is so."""
 
+VOICES: Final[tuple[GraphName, ...]] = ("speaker", "identity")
+"""Graphs that tell voices apart."""
 MAX_SPEAKERS: Final = 16
 """Channels that may each be a speaker."""
 MOST_TURNS: Final = 32
@@ -244,10 +246,11 @@ def _why_speakers(
 ) -> str:
     if channels_are_speakers:
         return "each channel of the sound is a speaker"
-    graph = manifest.graphs.get("speaker")
-    if graph is None:
+    if "speaker" not in manifest.graphs:
         return f"all is one speaker: the bundle {manifest.name} cannot tell voices apart"
-    by = f" ({graph.origin})" if graph.origin else ""
+    graphs = (manifest.graphs.get(name) for name in VOICES)
+    origins = [graph.origin for graph in graphs if graph is not None and graph.origin]
+    by = f" ({'; '.join(origins)})" if origins else ""
     names = ", ".join(one.name for one in enrolled)
     return f"speakers told apart by their voices{by}" + (f"; known are {names}" if names else "")
 

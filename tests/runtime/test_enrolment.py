@@ -14,7 +14,14 @@ from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import InputError
-from magtkd_rt.runtime.enrolment import MOST_SPEECH, Enrolment, disagree, enrol, read_enrolments
+from magtkd_rt.runtime.enrolment import (
+    MOST_SPEECH,
+    PIECE,
+    Enrolment,
+    disagree,
+    enrol,
+    read_enrolments,
+)
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.sources import FileSource
 
@@ -88,6 +95,23 @@ def test_a_voice_is_the_mean_of_its_prints(shared: Path, tiny_bundle: Bundle) ->
     assert float(np.linalg.norm(known.vector)) == pytest.approx(1, abs=1e-5)
     loud = enrol(Enrolment("Ann", path), loudness_as_voice)
     assert loud.vector.tolist() == [1, 0]
+
+
+def test_a_voice_as_a_whole_is_the_mean_of_its_speech_in_pieces(shared: Path) -> None:
+    path = shared / "media/speech/librivox_0890.wav"
+    assert enrol(Enrolment("Ann", path), loudness_as_voice).identity is None
+    pieces: list[NDArray[np.float32]] = []
+
+    def identify(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+        pieces.append(sound)
+        return np.eye(2, dtype=np.float32)[len(pieces) % 2]
+
+    known = enrol(Enrolment("Ann", path), loudness_as_voice, identify)
+    assert {len(piece) for piece in pieces} == {PIECE}
+    assert PIECE * len(pieces) > 0.6 * len(read(path))
+    assert known.identity is not None
+    assert float(np.linalg.norm(known.identity)) == pytest.approx(1, abs=1e-6)
+    assert (known.identity > 0).all()
 
 
 def test_no_recording(tmp_path: Path) -> None:
