@@ -44,7 +44,6 @@ from magtkd_rt.train.graphs import (
     golden_cases,
     module_cases,
     run_onnx,
-    store_half,
     to_onnx,
 )
 from magtkd_rt.train.metrics import fit_temperature
@@ -55,6 +54,7 @@ from magtkd_rt.train.stage1.inputs import SHORTEST_SOUND, colours_of
 from magtkd_rt.train.stage1.pretrained import load_tokenizer, processor_of, tokenizer_file
 from magtkd_rt.train.stage1.settings import Settings
 from magtkd_rt.train.stage1.voices import VOICE_DATA, Voices
+from magtkd_rt.train.stored import store_half
 
 ALLOWED: Final = 0.02
 """How far a graph whose weights are stored in 16 bits may be from the module."""
