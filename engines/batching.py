@@ -18,7 +18,7 @@ from magtkd_rt.errors import EngineError
 
 Arrays = Mapping[str, NDArray[Any]]
 
-ROW_WISE: Final[frozenset[GraphName]] = frozenset({"fusion", "speaker"})
+ROW_WISE: Final[frozenset[GraphName]] = frozenset({"fusion", "speaker", "identity"})
 """Graphs whose inputs and outputs have a row for each case, and each row stands alone."""
 
 MOST_ROWS: Final = 64

@@ -58,9 +58,9 @@ class FakeEngine:
             rows = [self._fuse_row(inputs, row) for row in range(len(inputs["present"]))]
             return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         random = _random(*(inputs[name] for name in wanted))
-        speaker = self._manifest.preprocessing.speaker
-        if graph == "speaker" and speaker is not None:
-            voice = _floats(random, (len(inputs["waveform"]), speaker.vector_size))
+        voices = self._manifest.preprocessing.voice_of(graph)
+        if voices is not None:
+            voice = _floats(random, (len(inputs["waveform"]), voices.vector_size))
             return {"voice": voice / np.linalg.norm(voice, axis=1, keepdims=True)}
         return {
             "feature": _floats(random, (1, self._manifest.feature_size)),

@@ -69,15 +69,15 @@ def fresh_inputs(
         yield from _prompts(bundle, count, random)
         return
     audio, video = bundle.manifest.preprocessing.audio, bundle.manifest.preprocessing.video
-    speaker = bundle.manifest.preprocessing.speaker
+    voices = bundle.manifest.preprocessing.voice_of(graph)
     for _ in range(count):
         if graph == "audio":
             longest = min(audio.max_samples, 4 * audio.sample_rate)
             samples = int(random.integers(audio.min_samples, max(longest, audio.min_samples) + 1))
             yield {"waveform": _voice(random, samples)[None]}
-        elif graph == "speaker" and speaker is not None:
-            voices = [_voice(random, speaker.window_samples) for _ in range(random.integers(1, 4))]
-            yield {"waveform": np.stack(voices)}
+        elif voices is not None:
+            rows = [_voice(random, voices.window_samples) for _ in range(random.integers(1, 4))]
+            yield {"waveform": np.stack(rows)}
         elif graph == "video":
             pictures = int(random.integers(1, video.max_faces + 1))
             yield {"faces": _faces(random, pictures, video.face_size)}

@@ -27,7 +27,7 @@ _INT8_FILE: Final = "graph.onnx"
 _LEAST_IN_8_BITS: Final = 0.25
 """Share of a graph's weights from which on 8 bits can be felt."""
 _ERRORS_ONLY = 3  # onnxruntime's log severity
-_ONE_SCALE: Final = frozenset[GraphName]({"speaker"})
+_ONE_SCALE: Final = frozenset[GraphName]({"speaker", "identity"})
 """Graphs of rows that in 8 bits have one scale a run: company would change what a row gives."""
 _STEP_BY_STEP = frozenset({"speaker", "fusion"})
 """Graphs whose steps are too small to share: a second thread takes a third more processor time and

@@ -66,7 +66,7 @@ def test_bench_measures_every_graph(tiny_bundle: Bundle) -> None:
     done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     measured = json.loads(done.stdout)
     assert {one["what"] for one in measured["timings"]} == {
-        "text", "audio", "video", "fusion", "speaker", "utterance",
+        "text", "audio", "video", "fusion", "speaker", "identity", "utterance",
     }  # fmt: skip
     assert [one["rows"] for one in measured["timings"] if one["what"] == "fusion"][-1] == 64
     assert all(one["median_ms"] > 0 for one in measured["timings"])

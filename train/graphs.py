@@ -1,8 +1,8 @@
-"""From a torch module to a checked ONNX file: export, fewer bits, golden cases."""
+"""From a torch module to a checked ONNX file: export and golden cases."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -106,53 +105,6 @@ def forget_sources(path: Path) -> None:
     onnx.save(model, path)
 
 
-def store_half(path: Path, exact: set[str]) -> None:
-    """Store large weights in 16 bits; a cast makes them 32 bits when the graph is loaded.
-
-    What is in `exact`, such as the front end's filters, keeps its 32 bits.
-    """
-    model = onnx.load(path)
-    casts = []
-    for weight in model.graph.initializer:
-        array = numpy_helper.to_array(weight)
-        if weight.name in exact or array.dtype != np.float32 or array.size < 4096:
-            continue
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        model.graph.node.insert(0, cast)
-    onnx.save(model, path)
-
-
-def store_bytes(path: Path) -> None:
-    """Store large matrices in 8 bits, with one scale a column (a row, where rows are looked up).
-
-    They become 32 bits when the graph is loaded, so no processor computes differently: int8
-    products with activations quantised on the fly decided otherwise on 3 % of dev.
-    """
-    model = onnx.load(path)
-    looked_up = {node.input[0] for node in model.graph.node if node.op_type == "Gather"}
-    opened = []
-    for weight in list(model.graph.initializer):
-        array = numpy_helper.to_array(weight)
-        if array.dtype != np.float32 or array.size < 4096 or array.ndim != 2:
-            continue
-        name = weight.name
-        scale = np.abs(array).max(axis=1 if name in looked_up else 0, keepdims=True) / 127
-        scale = np.maximum(scale, 1e-12).astype(np.float32)
-        bytes_ = np.round(array / scale).astype(np.int8)
-        weight.CopyFrom(numpy_helper.from_array(bytes_, f"{name}_bytes"))
-        model.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-        opened += [
-            helper.make_node("Cast", [f"{name}_bytes"], [f"{name}_plain"], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [f"{name}_plain", f"{name}_scale"], [name]),
-        ]
-    for node in reversed(opened):
-        model.graph.node.insert(0, node)
-    onnx.save(model, path)
-
-
 def run_onnx(path: Path, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.float32]]:
     """Run a file once on the CPU."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -175,6 +127,22 @@ def module_cases(name: GraphName, graph: Exportable) -> list[GoldenCase]:
         named = dict(zip(graph.outputs, (tensor.numpy() for tensor in outputs), strict=True))
         cases.append(GoldenCase(name, f"case-{number}", inputs, named))
     return cases
+
+
+@torch.no_grad()
+def same_decisions(path: Path, graph: Exportable, cases: Iterable[dict[str, Tensor]]) -> float:
+    """Share of the cases' rows on which the file at `path` decides as the module does."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    graph.module.eval()
+    same: list[bool] = []
+    for case in cases:
+        outputs = graph.module(**case)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        wanted = outputs[graph.outputs.index("logits")].numpy()
+        inputs = {name: tensor.numpy() for name, tensor in case.items()}
+        got = session.run(["logits"], inputs)[0]
+        same += (wanted.argmax(-1) == got.argmax(-1)).tolist()
+    return float(np.mean(same))
 
 
 def golden_cases(name: GraphName, graph: Exportable, path: Path) -> list[GoldenCase]:

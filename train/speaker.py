@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.errors import DataError, ExtraMissing
+from magtkd_rt.models.identity import IdentityEncoder
 from magtkd_rt.models.speaker import SAMPLES, SpeakerEncoder
 from magtkd_rt.train.corpora.starter import read_ravdess, read_sound
 from magtkd_rt.train.loop import save_atomically
@@ -108,12 +110,26 @@ def read_voices(data: Path, split: str, seed: int = SEED) -> tuple[Floats, NDArr
     Returns:
         Waveforms (n, SAMPLES) and the actor of each (n,).
     """
+
+    def piece_of(sound: Floats, random: np.random.Generator) -> Floats:
+        start = int(random.integers(0, max(1, len(sound) - SAMPLES + 1)))
+        return np.resize(sound[start : start + SAMPLES], SAMPLES)
+
+    return read_pieces(data, split, seed, piece_of)
+
+
+def read_pieces(
+    data: Path, split: str, seed: int, piece_of: Callable[[Floats, np.random.Generator], Floats]
+) -> tuple[Floats, NDArray[np.int64]]:
+    """What `piece_of` takes of each RAVDESS clip: plain, by telephone, and in noise or a room.
+
+    Returns:
+        Waveforms (n, samples) and the actor of each (n,).
+    """
     random = np.random.default_rng(seed)
     pieces, actors = [], []
     for number, clip in enumerate(read_ravdess(data, split)):
-        sound = read_sound(clip.path)
-        start = int(random.integers(0, max(1, len(sound) - SAMPLES + 1)))
-        piece = np.resize(sound[start : start + SAMPLES], SAMPLES)
+        piece = piece_of(read_sound(clip.path), random)
         around: Callable[[Floats, np.random.Generator], Floats]
         around = in_noise if number % 2 else in_a_room
         pieces += [piece, as_by_telephone(piece, random), around(piece, random)]
@@ -168,33 +184,57 @@ def train_speaker(data: Path, out: Path) -> SpeakerEncoder:
         ExtraMissing: the package with the weights is not installed.
         DataError: RAVDESS is missing.
     """
-    encoder, best = lift_speaker(), out / "speaker" / "best.pt"
-    if best.exists():
-        encoder.load_state_dict(torch.load(best, weights_only=True))
-        return encoder
-    sounds, actors = read_voices(data, "train")
-    mean, whiten = whitening(voices_of(encoder.embed, sounds), actors)
-    encoder.mean.copy_(torch.from_numpy(mean))
-    encoder.whiten.copy_(torch.from_numpy(whiten))
-    sounds, actors = read_voices(data, "dev")
-    before, after = (
-        equal_error_rate(voices_of(encode, sounds), actors) for encode in (encoder.embed, encoder)
-    )
-    Console().log(f"speaker: equal error rate of two dev actors {before:.3f} -> {after:.3f}")
-    save_atomically(encoder.state_dict(), best)
+    encoder = lift_speaker()
+    learn_whitening(encoder, "speaker", partial(read_voices, data), out)
     return encoder
 
 
-def speaker_cases() -> list[dict[str, Tensor]]:
-    """Made sound: a buzz with the resonances of a vowel and noise beside it, near silence."""
-    random = torch.Generator().manual_seed(6)
-    time = torch.arange(SAMPLES) / SAMPLE_RATE
+def learn_whitening(
+    encoder: SpeakerEncoder | IdentityEncoder,
+    name: str,
+    read: Callable[[str], tuple[Floats, NDArray[np.int64]]],
+    out: Path,
+) -> None:
+    """Learn `mean` and `whiten` of an encoder, or load what an earlier run learned.
+
+    Args:
+        encoder: with lifted weights; changed.
+        name: of its graph, under which it is kept.
+        read: gives the waveforms of a split and the actor of each.
+        out: the folder of the run.
+    """
+    best = out / name / "best.pt"
+    if best.exists():
+        encoder.load_state_dict(torch.load(best, weights_only=True))
+        return
+    sounds, actors = read("train")
+    mean, whiten = whitening(voices_of(encoder.embed, sounds), actors)
+    encoder.mean.copy_(torch.from_numpy(mean))
+    encoder.whiten.copy_(torch.from_numpy(whiten))
+    sounds, actors = read("dev")
+    plain = voices_of(encoder.embed, sounds)
+    before, after = (
+        equal_error_rate(voices / np.linalg.norm(voices, axis=1, keepdims=True), actors)
+        for voices in (plain, voices_of(encoder, sounds))
+    )
+    Console().log(f"{name}: equal error rate of two dev actors {before:.3f} -> {after:.3f}")
+    save_atomically(encoder.state_dict(), best)
+
+
+def made_vowel(samples: int) -> Tensor:
+    """A buzz with the resonances of a vowel, louder and softer: (samples,)."""
+    time = torch.arange(samples) / SAMPLE_RATE
     harmonics = torch.arange(1, 40)[:, None] * 120.0
     resonance = sum(1 / (1 + ((harmonics - at) / 90) ** 2) for at in (700, 1200, 2600))
     vowel = (resonance * torch.sin(2 * torch.pi * harmonics * time)).sum(dim=0)
-    vowel = vowel / vowel.abs().max() * (0.5 + 0.5 * torch.sin(2 * torch.pi * 4 * time))
+    return vowel / vowel.abs().max() * (0.5 + 0.5 * torch.sin(2 * torch.pi * 4 * time))
+
+
+def speaker_cases() -> list[dict[str, Tensor]]:
+    """Made sound: a vowel and noise beside it, near silence."""
+    random = torch.Generator().manual_seed(6)
     noise = 0.1 * torch.randn(SAMPLES, generator=random)
     return [
-        {"waveform": torch.stack([vowel, noise])},
+        {"waveform": torch.stack([made_vowel(SAMPLES), noise])},
         {"waveform": 1e-4 * noise.unsqueeze(0)},
     ]

@@ -16,14 +16,18 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 """Name of the manifest in a bundle's directory."""
 
-GraphName = Literal["text", "audio", "video", "fusion", "speaker", "paper"]
+GraphName = Literal["text", "audio", "video", "fusion", "speaker", "identity", "paper"]
 GRAPHS: Final[tuple[GraphName, ...]] = ("text", "audio", "video", "fusion")
 """The graphs of every bundle: one encoder per modality, and the fusion's single step.
 
-A bundle may also have `speaker`, a voice's vector; without it all that is said has one speaker.
+A bundle may also have `speaker`, a voice's vector; without it all that is said has one speaker. To
+name speakers more surely it may have `identity` beside it, the vector of a whole utterance's voice.
 And it may have `paper`, the fusion as published, over a whole dialogue in both directions:
 evaluation runs it for comparison, the live system never does.
 """
+
+OPTIONAL_GRAPHS: Final[tuple[GraphName, ...]] = ("speaker", "identity")
+"""What the live system runs where the bundle has it."""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$")]
 """A file of the bundle, relative to it, with forward slashes; cannot leave the directory."""
@@ -76,6 +80,18 @@ class SpeakerPreprocessing(_Part):
     front_end: str
 
 
+class IdentityPreprocessing(_Part):
+    """How long the waveform is that stands for an utterance: a longer one's middle, or repeated.
+
+    `front_end` says in words what the graph itself does to it first.
+    """
+
+    sample_rate: Literal[16_000] = 16_000
+    window_samples: Literal[32_000] = 32_000
+    vector_size: PositiveInt
+    front_end: str
+
+
 class ExampleTurn(_Part):
     """One turn of an example dialogue."""
 
@@ -117,6 +133,11 @@ class Preprocessing(_Part):
     audio: AudioPreprocessing
     video: VideoPreprocessing
     speaker: SpeakerPreprocessing | None = None
+    identity: IdentityPreprocessing | None = None
+
+    def voice_of(self, graph: GraphName) -> SpeakerPreprocessing | IdentityPreprocessing | None:
+        """What is said of a graph that makes vectors of voices, None of any other."""
+        return {"speaker": self.speaker, "identity": self.identity}.get(graph)
 
 
 class Graph(_Part):
@@ -201,10 +222,13 @@ class Manifest(_Part):
         for graph in GRAPHS:
             if graph not in self.graphs:
                 raise ValueError(f"the graph {graph!r} is missing")
-        if ("speaker" in self.graphs) != (self.preprocessing.speaker is not None):
-            raise ValueError(
-                "the graph 'speaker' and its preprocessing come together or not at all"
-            )
+        for graph in OPTIONAL_GRAPHS:
+            if (graph in self.graphs) != (getattr(self.preprocessing, graph) is not None):
+                raise ValueError(
+                    f"the graph {graph!r} and its preprocessing come together or not at all"
+                )
+        if "identity" in self.graphs and "speaker" not in self.graphs:
+            raise ValueError("the graph 'identity' names speakers that 'speaker' tells apart")
         if ("ahead" in self.graphs["fusion"].inputs) != (self.fusion.right_context > 0):
             raise ValueError("the fusion takes 'ahead' where it has right context, and only there")
         if len(set(self.labels)) < len(self.labels):
@@ -214,7 +238,7 @@ class Manifest(_Part):
     @property
     def live_graphs(self) -> tuple[GraphName, ...]:
         """The graphs that the live system runs."""
-        return (*GRAPHS, "speaker") if "speaker" in self.graphs else GRAPHS
+        return (*GRAPHS, *(graph for graph in OPTIONAL_GRAPHS if graph in self.graphs))
 
     @property
     def wanted_files(self) -> dict[str, str]:

@@ -17,6 +17,12 @@ def fit_waveform(
     return np.pad(kept, (0, max(min_samples - len(kept), 0)))
 
 
+def fit_voice(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """(n,) samples, n >= 1 -> `count` of them: the middle of many; few are repeated."""
+    start = max(0, (len(samples) - count) // 2)
+    return np.resize(samples[start : start + count], count)
+
+
 def fit_faces(faces: NDArray[np.uint8], max_faces: int) -> NDArray[np.uint8]:
     """(n, height, width) faces -> at most `max_faces` of them, spread evenly from first to last."""
     if len(faces) <= max_faces:

@@ -15,7 +15,7 @@ from magtkd_rt.core.jobs import Encoded, Fused, Turn
 from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.engines.interface import Engine
 from magtkd_rt.errors import EngineError
-from magtkd_rt.features.fit import fit_faces, fit_waveform
+from magtkd_rt.features.fit import fit_faces, fit_voice, fit_waveform
 from magtkd_rt.labels import MODALITIES
 
 Features = tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.float32] | None]
@@ -50,11 +50,18 @@ class Recogniser:
         speaker = self._manifest.preprocessing.speaker
         if speaker is not None:
             self.voice(np.zeros(speaker.window_samples, np.float32))
+        if self.tells_identities:
+            self.identify(np.zeros(SAMPLE_RATE, np.float32))
 
     @property
     def tells_voices_apart(self) -> bool:
         """Whether the bundle has the graph for `voice`."""
         return "speaker" in self._manifest.graphs
+
+    @property
+    def tells_identities(self) -> bool:
+        """Whether the bundle has the graph for `identify`."""
+        return "identity" in self._manifest.graphs
 
     def encode_text(self, turns: Sequence[Turn]) -> Encoded:
         """Encode the last of `turns` (oldest first) in the light of the earlier ones."""
@@ -92,6 +99,22 @@ class Recogniser:
         if wanted is None or waveform.shape != (wanted.window_samples,):
             raise ValueError(f"no voice can be told from sound of the shape {waveform.shape}")
         voice: NDArray[np.float32] = self._run("speaker", {"waveform": waveform[None]})["voice"][0]
+        return voice
+
+    def identify(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What an utterance's voice sounds like: float32 (n,), n >= 1 -> (d,), of length 1.
+
+        Of a long one the middle counts; a short one is repeated.
+
+        Raises:
+            ValueError: the bundle has no such graph, or `samples` are none.
+            EngineError: the graph failed.
+        """
+        wanted = self._manifest.preprocessing.identity
+        if wanted is None or samples.ndim != 1 or not len(samples):
+            raise ValueError(f"nobody can be told by sound of the shape {samples.shape}")
+        waveform = fit_voice(samples, wanted.window_samples).astype(np.float32, copy=False)
+        voice: NDArray[np.float32] = self._run("identity", {"waveform": waveform[None]})["voice"][0]
         return voice
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from magtkd_rt.bundle import store
-from magtkd_rt.bundle.manifest import Manifest
+from magtkd_rt.bundle.manifest import OPTIONAL_GRAPHS, Manifest
 from magtkd_rt.bundle.store import Bundle, find, installed, write_bundle
 from magtkd_rt.core.media import VOICE_WINDOWS, WINDOW
 from magtkd_rt.errors import BundleError
@@ -51,6 +51,7 @@ def test_written_bundle_loads(tiny_bundle: Bundle, tiny_manifest: Manifest) -> N
         "video.onnx",
         "fusion.onnx",
         "speaker.onnx",
+        "identity.onnx",
         "tokenizer.json",
         "golden.npz",
         "MODEL_CARD.md",
@@ -77,15 +78,21 @@ def test_missing_graph(copy: Path) -> None:
     assert "the graph 'video' is missing" in refusal(copy)
 
 
-@pytest.mark.parametrize("left_out", ["graph", "preprocessing"])
-def test_half_a_speaker_graph(copy: Path, left_out: str) -> None:
+@pytest.mark.parametrize("graph", OPTIONAL_GRAPHS)
+@pytest.mark.parametrize("left_out", ["graphs", "preprocessing"])
+def test_half_a_graph_of_voices(copy: Path, left_out: str, graph: str) -> None:
     content = json.loads((copy / "manifest.json").read_text())
-    if left_out == "graph":
-        del content["graphs"]["speaker"]
-    else:
-        del content["preprocessing"]["speaker"]
+    del content[left_out][graph]
     edit(copy, graphs=content["graphs"], preprocessing=content["preprocessing"])
-    assert "'speaker' and its preprocessing come together" in refusal(copy)
+    assert f"'{graph}' and its preprocessing come together" in refusal(copy)
+
+
+def test_identities_need_voices_to_be_told_apart(copy: Path) -> None:
+    content = json.loads((copy / "manifest.json").read_text())
+    for part in ("graphs", "preprocessing"):
+        del content[part]["speaker"]
+    edit(copy, graphs=content["graphs"], preprocessing=content["preprocessing"])
+    assert "'identity' names speakers that 'speaker' tells apart" in refusal(copy)
 
 
 def test_voices_are_of_the_length_that_the_core_counts_in(copy: Path) -> None:

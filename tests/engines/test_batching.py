@@ -137,7 +137,7 @@ def test_a_lone_conversation_never_waits() -> None:
         for value in range(5):
             call_from(pool, engine, value).result(2)
     assert inner.rows == [1] * 5
-    assert engine.batches() == {"fusion": {}, "speaker": {1: 5}}
+    assert engine.batches() == {"fusion": {}, "speaker": {1: 5}, "identity": {}}
 
 
 def test_who_calls_among_others_waits_for_company_until_the_deadline() -> None:

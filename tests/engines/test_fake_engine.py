@@ -39,6 +39,7 @@ def test_same_shapes_and_types_as_the_real_graphs(tiny_bundle: Bundle) -> None:
         "video": {"faces": np.ones((2, 48, 48), np.uint8)},
         "fusion": fusion_inputs(),
         "speaker": {"waveform": np.ones((2, 19_456), np.float32)},
+        "identity": {"waveform": np.ones((2, 32_000), np.float32)},
     }
     graphs = tiny_bundle.manifest.live_graphs
     for graph in graphs:

@@ -20,7 +20,7 @@ from magtkd_rt.engines.fake import FakeEngine
 from magtkd_rt.engines.interface import Engine
 from magtkd_rt.engines.onnx import OnnxEngine
 from magtkd_rt.errors import EngineError
-from magtkd_rt.features.fit import fit_faces, fit_waveform
+from magtkd_rt.features.fit import fit_faces, fit_voice, fit_waveform
 from magtkd_rt.runtime.recogniser import Features, Recogniser, State
 from magtkd_rt.runtime.work import ModelWork
 
@@ -55,7 +55,7 @@ def recogniser(tiny_bundle: Bundle, engine: Engine) -> Recogniser:
 def test_warm_up_runs_every_graph(tiny_bundle: Bundle) -> None:
     engine = FakeEngine(tiny_bundle)
     Recogniser(tiny_bundle, engine).warm_up()
-    assert engine.runs == dict.fromkeys([*GRAPHS, "speaker"], 1)
+    assert engine.runs == dict.fromkeys(tiny_bundle.manifest.live_graphs, 1)
     Recogniser(tiny_bundle, OnnxEngine(tiny_bundle, threads=1)).warm_up()
 
 
@@ -64,9 +64,11 @@ def test_warm_up_without_voices(deaf_bundle: Bundle) -> None:
     recogniser = Recogniser(deaf_bundle, engine)
     recogniser.warm_up()
     assert engine.runs == dict.fromkeys(GRAPHS, 1)
-    assert not recogniser.tells_voices_apart
+    assert not recogniser.tells_voices_apart and not recogniser.tells_identities
     with pytest.raises(ValueError, match="no voice can be told"):
         recogniser.voice(np.zeros(VOICE_WINDOWS * WINDOW, np.float32))
+    with pytest.raises(ValueError, match="nobody can be told"):
+        recogniser.identify(np.zeros(32_000, np.float32))
 
 
 def test_a_voice_is_a_vector_of_length_one(recogniser: Recogniser) -> None:
@@ -86,6 +88,31 @@ def test_a_voice_is_a_vector_of_length_one(recogniser: Recogniser) -> None:
 def test_a_voice_needs_its_whole_window(recogniser: Recogniser, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="no voice can be told"):
         recogniser.voice(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("count", [1, 12_345, 32_000, 100_001])
+def test_an_utterance_of_any_length_has_an_identity(recogniser: Recogniser, count: int) -> None:
+    assert recogniser.tells_identities
+    voice = recogniser.identify(RANDOM.standard_normal(count).astype(np.float32))
+    assert (voice.shape, voice.dtype) == ((8,), np.float32)
+    assert float(np.linalg.norm(voice)) == pytest.approx(1, abs=1e-5)
+
+
+def test_identities_are_of_the_middle_or_of_repeated_sound(tiny_bundle: Bundle) -> None:
+    engine = Recorder(tiny_bundle)
+    recogniser = Recogniser(tiny_bundle, engine)
+    recogniser.identify(np.arange(32_100, dtype=np.float32))
+    assert engine.seen["identity"]["waveform"].tolist() == [list(range(50, 32_050))]
+    recogniser.identify(np.arange(20_000, dtype=np.float32))
+    repeated = engine.seen["identity"]["waveform"]
+    assert repeated.tolist() == [[*range(20_000), *range(12_000)]]
+    assert repeated.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(0,), (1, 32_000)])
+def test_no_sound_has_no_identity(recogniser: Recogniser, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="nobody can be told"):
+        recogniser.identify(np.zeros(shape, np.float32))
 
 
 def test_encodes_each_modality(recogniser: Recogniser) -> None:
@@ -287,6 +314,8 @@ def test_numbers_that_are_none_do_not_pass(tiny_bundle: Bundle) -> None:
     recogniser = Recogniser(tiny_bundle, OnnxEngine(tiny_bundle, threads=1))
     with pytest.raises(EngineError, match="the graph 'audio' gave numbers that are none"):
         recogniser.encode_audio(np.full(400, np.nan, np.float32))
+    with pytest.raises(EngineError, match="the graph 'identity' gave numbers that are none"):
+        recogniser.identify(np.full(400, np.inf, np.float32))
     with pytest.raises(EngineError, match="the graph 'fusion' gave numbers that are none"):
         recogniser.fuse((np.full(8, np.inf, np.float32), None, None), 0, None)
 
@@ -312,6 +341,16 @@ def test_fitted_sound_has_the_right_length(length: int, low: int, more: int) -> 
     fitted = fit_waveform(samples, low, low + more)
     assert low <= len(fitted) <= low + more
     assert fitted[: min(length, low + more)].tolist() == samples[-(low + more) :].tolist()
+
+
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_a_fitted_voice_is_the_middle_or_repeated(length: int, count: int) -> None:
+    fitted = fit_voice(np.arange(length, dtype=np.float32), count).astype(int).tolist()
+    if length < count:
+        assert fitted == [number % length for number in range(count)]
+    else:
+        before, after = fitted[0], length - 1 - fitted[-1]
+        assert fitted == list(range(before, before + count)) and after - before in (0, 1)
 
 
 @given(st.integers(1, 200), st.integers(1, 20))

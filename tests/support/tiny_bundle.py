@@ -18,7 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from magtkd_rt.bundle.golden import GoldenCase, read_golden, write_golden
-from magtkd_rt.bundle.manifest import Manifest
+from magtkd_rt.bundle.manifest import OPTIONAL_GRAPHS, Manifest
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.core.jobs import Turn
 from magtkd_rt.features.prompt import (
@@ -82,6 +82,14 @@ _TINY_GRAPHS = {
         column = Unsqueeze (waveform, two)
         waves = Mul (column, frequencies)
         bounded = Cos (waves)
+        mean = ReduceMean <keepdims=0> (bounded, one)
+        mixed = MatMul (mean, mix)
+        voice = LpNormalization <axis=1, p=2> (mixed)
+    }""",
+    "identity": """identity (float[b,samples] waveform) => (float[b,8] voice) {
+        column = Unsqueeze (waveform, two)
+        waves = Mul (column, frequencies)
+        bounded = Sin (waves)
         mean = ReduceMean <keepdims=0> (bounded, one)
         mixed = MatMul (mean, mix)
         voice = LpNormalization <axis=1, p=2> (mixed)
@@ -152,6 +160,7 @@ def tiny_manifest(bert_tokenizer: Path) -> Manifest:
             ["logits", "keys_out", "valid_out"],
         ),
         "speaker": (["waveform"], ["voice"]),
+        "identity": (["waveform"], ["voice"]),
     }
     return Manifest.model_validate(
         {
@@ -177,6 +186,7 @@ def tiny_manifest(bert_tokenizer: Path) -> Manifest:
                 "audio": {"min_samples": 400, "max_seconds": 1.0},
                 "video": {"max_faces": 4},
                 "speaker": {"vector_size": 8, "front_end": "none"},
+                "identity": {"vector_size": 8, "front_end": "none"},
             },
             "graphs": {
                 graph: {
@@ -222,6 +232,7 @@ def tiny_inputs(graph: str) -> dict[str, np.ndarray]:
         "audio": {"waveform": random.standard_normal((1, 500), dtype=np.float32)},
         "video": {"faces": random.integers(0, 256, (3, 48, 48), dtype=np.uint8)},
         "speaker": {"waveform": random.standard_normal((2, 19_456), dtype=np.float32)},
+        "identity": {"waveform": random.standard_normal((2, 32_000), dtype=np.float32)},
         "fusion": {
             **features,
             "present": np.array([[True, True, True], [False, True, False]]),
@@ -261,15 +272,17 @@ def tiny_bundle(
 
 @pytest.fixture(scope="session")
 def deaf_bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The tiny bundle without the graph that tells voices apart. Not to be changed either."""
+    """The tiny bundle without the graphs that tell voices apart. Not to be changed either."""
     described = tiny_bundle.manifest.model_dump(mode="json")
-    del described["graphs"]["speaker"]
-    described["preprocessing"]["speaker"] = None
+    for graph in OPTIONAL_GRAPHS:
+        del described["graphs"][graph]
+        described["preprocessing"][graph] = None
     files: dict[str, bytes | Path] = {
         file: tiny_bundle.path(file) for file in tiny_bundle.manifest.files
     }
-    del files["speaker.onnx"]
-    cases = [case for case in read_golden(tiny_bundle) if case.graph != "speaker"]
+    for graph in OPTIONAL_GRAPHS:
+        del files[f"{graph}.onnx"]
+    cases = [case for case in read_golden(tiny_bundle) if case.graph not in OPTIONAL_GRAPHS]
     return write_bundle(
         tmp_path_factory.mktemp("bundles") / "deaf",
         Manifest.model_validate(described),

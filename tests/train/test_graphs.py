@@ -1,68 +1,27 @@
-"""Fewer bits for the weights: files shrink, results hardly move, fixed filters stay exact."""
+"""Exported graphs say what their modules say, and nothing of where they were made."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from magtkd_rt.models.magt import MagtConfig, StreamingMagt
-from magtkd_rt.train.export import step_graph
+from magtkd_rt.models.audio import MIN_SAMPLES
+from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
+from magtkd_rt.train.export import Trained, dev_cases, paper_cases, step_graph
+from magtkd_rt.train.fusion import Split
 from magtkd_rt.train.graphs import (
+    Exportable,
+    PaperGraph,
     input_arrays,
     module_cases,
     run_onnx,
-    store_bytes,
-    store_half,
+    same_decisions,
     to_onnx,
 )
-
-
-def looked_up_and_multiplied(path: Path) -> NDArray[np.int64]:
-    """Write a graph that looks rows up in a table and multiplies them; return an input for it."""
-    random = np.random.default_rng(5)
-    table = random.normal(0, 1, (300, 64)).astype(np.float32)
-    table[7] *= 100  # one row that a single scale for all would drown the others for
-    weight = random.normal(0, 0.1, (64, 128)).astype(np.float32)
-    graph = onnx.helper.make_graph(
-        [
-            onnx.helper.make_node("Gather", ["table", "ids"], ["rows"]),
-            onnx.helper.make_node("MatMul", ["rows", "weight"], ["out"]),
-        ],
-        "small",
-        [onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["n"])],
-        [onnx.helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, ["n", 128])],
-        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(weight, "weight")],
-    )
-    opset = [onnx.helper.make_opsetid("", 20)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), path)
-    return np.array([1, 2, 3, 250], np.int64)
-
-
-def test_bytes_are_a_quarter_and_nearly_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "graph.onnx"
-    ids = looked_up_and_multiplied(path)
-    before, size = run_onnx(path, {"ids": ids})[0], path.stat().st_size
-    store_bytes(path)
-    after = run_onnx(path, {"ids": ids})[0]
-    assert path.stat().st_size < 0.35 * size
-    assert 0 < np.abs(after - before).max() < 0.03 * np.abs(before).max()
-
-
-@pytest.mark.parametrize("exact", [set[str](), {"table", "weight"}])
-def test_half_spares_what_shall_stay_exact(tmp_path: Path, exact: set[str]) -> None:
-    path = tmp_path / "graph.onnx"
-    ids = looked_up_and_multiplied(path)
-    before = run_onnx(path, {"ids": ids})[0]
-    store_half(path, exact)
-    after = run_onnx(path, {"ids": ids})[0]
-    assert np.abs(after - before).max() < 0.003 * np.abs(before).max()
-    assert np.array_equal(after, before) == bool(exact)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own, of itself
@@ -96,3 +55,31 @@ def test_the_fusion_steps_and_looks_again_as_an_onnx_file(tmp_path: Path) -> Non
             again = magt.look_again(features, present, speaker, cached, ahead) if ahead else causal
             wanted = again[0, 0, place].numpy()
             np.testing.assert_allclose(case.outputs["logits"][0], wanted, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own, of itself
+def test_what_is_stored_in_bytes_is_judged_by_decisions(
+    tmp_path: Path, corpora_folder: Path, small_split: Split
+) -> None:
+    torch.manual_seed(4)
+    paper = PaperMagt(MagtConfig(feature_size=8, size=16, heads=2, feed_forward=24)).eval()
+    trained = Mock(spec=Trained, paper=paper, splits={"dev": small_split}, shares=np.full(7, 1 / 7))
+    dialogues = list(dev_cases("paper", trained, corpora_folder))
+    assert [len(case["speaker"]) for case in dialogues] == [3] * 8
+    rows = dict.fromkeys(dialogues[0], 0)
+    graph, path = (
+        Exportable(PaperGraph(paper), paper_cases(paper), ["logits"], rows),
+        tmp_path / "p",
+    )
+    to_onnx(graph, path)
+    assert same_decisions(path, graph, dialogues) == 1
+    main = paper.classify[0]
+    assert isinstance(main, torch.nn.Linear)
+    main.bias[0] = 100  # now the module has one answer
+    assert same_decisions(path, graph, dialogues) < 0.9
+
+    voices = list(dev_cases("audio", trained, corpora_folder))
+    assert [case["waveform"].shape for case in voices] == [(1, MIN_SAMPLES)] * 16
+    first = next(dev_cases("text", trained, corpora_folder))
+    assert first["input_ids"].shape[0] == first["mask_position"].shape[0] == 1

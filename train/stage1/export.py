@@ -44,7 +44,6 @@ from magtkd_rt.train.graphs import (
     golden_cases,
     module_cases,
     run_onnx,
-    store_half,
     to_onnx,
 )
 from magtkd_rt.train.metrics import fit_temperature
@@ -54,7 +53,8 @@ from magtkd_rt.train.stage1.graphs import PictureGraph, SoundGraph, TextGraph
 from magtkd_rt.train.stage1.inputs import SHORTEST_SOUND, colours_of
 from magtkd_rt.train.stage1.pretrained import load_tokenizer, processor_of, tokenizer_file
 from magtkd_rt.train.stage1.settings import Settings
-from magtkd_rt.train.stage1.voices import VOICE_DATA, Voices
+from magtkd_rt.train.stage1.voices import Voices
+from magtkd_rt.train.stored import store_half
 
 ALLOWED: Final = 0.02
 """How far a graph whose weights are stored in 16 bits may be from the module."""
@@ -119,9 +119,9 @@ def export_run(
         graph.file: run / "graphs" / graph.file for graph in described.values()
     }
     if voices:
-        described = described | {"speaker": voices.graph}
+        described = described | voices.graphs
         golden = golden + voices.golden
-        files[voices.graph.file] = voices.file
+        files |= voices.files
     manifest = manifest_of(
         target.name,
         settings,
@@ -178,7 +178,7 @@ def manifest_of(
         name=name,
         version="1",
         licence=licence,
-        data=[corpus, *(VOICE_DATA if voices else ())],
+        data=[corpus, *(voices.data if voices else ())],
         created=datetime.now(UTC).replace(microsecond=0),
         labels=list(labels),
         feature_size=config.feature_size,
@@ -199,7 +199,8 @@ def manifest_of(
                 min_samples=SHORTEST_SOUND, max_seconds=settings.audio.longest
             ),
             video=VideoPreprocessing(max_faces=settings.video.frames),
-            speaker=voices.preprocessing if voices else None,
+            speaker=voices.speaker if voices else None,
+            identity=voices.identity if voices else None,
         ),
         graphs=graphs,
         fusion=Fusion(
@@ -385,10 +386,11 @@ def _card(
     if voices:
         lines += [
             "",
-            f"Speakers are told apart by the voice graph of the bundle {voices.source}: "
-            f"{voices.graph.origin} ({voices.graph.licence}).",
+            f"Speakers are told apart by the voice graphs of the bundle {voices.source}: "
+            + "; ".join(f"{g.origin} ({g.licence})" for g in voices.graphs.values())
+            + ".",
         ]
-        lines += [f"- {one.name} ({one.licence}): {one.use}." for one in VOICE_DATA]
+        lines += [f"- {one.name} ({one.licence}): {one.use}." for one in voices.data]
     versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
     hashes = ", ".join(f"{file} {value[:16]}" for file, value in record["corpus"]["sha256"].items())
     lines += ["", f"Versions: {versions}.", "", f"Data (first digits of SHA-256): {hashes}.", ""]

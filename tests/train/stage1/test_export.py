@@ -14,7 +14,7 @@ from small_corpora import write_meld
 
 from magtkd_rt.bundle import store
 from magtkd_rt.bundle.golden import read_golden
-from magtkd_rt.bundle.manifest import Corpus
+from magtkd_rt.bundle.manifest import OPTIONAL_GRAPHS, Corpus
 from magtkd_rt.bundle.prompt import prompt_encoder
 from magtkd_rt.bundle.store import Bundle
 from magtkd_rt.core.jobs import Turn
@@ -132,8 +132,8 @@ def test_it_tells_speakers_apart_as_the_starter_does(bundle: Bundle) -> None:
 def test_without_voices_there_is_one_speaker(
     run: Path, bundle: Bundle, fused: Fused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoders = {n: g for n, g in bundle.manifest.graphs.items() if n != "speaker"}
-    golden = [case for case in read_golden(bundle) if case.graph != "speaker"]
+    encoders = {n: g for n, g in bundle.manifest.graphs.items() if n not in OPTIONAL_GRAPHS}
+    golden = [case for case in read_golden(bundle) if case.graph not in OPTIONAL_GRAPHS]
     monkeypatch.setattr(exporting, "write_graphs", lambda *_: (encoders, golden))
     mute = export_run(run, fused, tmp_path / "mute", licence="", corpus=CORPUS)
     assert "speaker" not in mute.manifest.live_graphs and mute.manifest.data == [CORPUS]
@@ -200,8 +200,8 @@ def test_an_interrupted_export_leaves_the_old_bundle(
         raise KeyboardInterrupt
 
     exported = (
-        {n: g for n, g in bundle.manifest.graphs.items() if n != "speaker"},
-        [case for case in read_golden(bundle) if case.graph != "speaker"],
+        {n: g for n, g in bundle.manifest.graphs.items() if n not in OPTIONAL_GRAPHS},
+        [case for case in read_golden(bundle) if case.graph not in OPTIONAL_GRAPHS],
     )
     monkeypatch.setattr(exporting, "write_graphs", lambda *_: exported)
     monkeypatch.setattr(store, "_swap", interrupted)
