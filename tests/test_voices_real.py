@@ -29,9 +29,9 @@ def recogniser() -> Recogniser:
 def test_the_telephone_call(recogniser: Recogniser, shared: Path) -> None:
     """Two people, seven long turns, hardly a pause."""
     sound = heard(recogniser, read(shared / "media/speech/two_speaker_call.wav"))
-    found = told(sound, 31)
+    found = told(recogniser, sound)
     said = [(e.utterance_id, e.speaker, e.start, e.end) for e in found]
-    assert said == [(e.utterance_id, e.speaker, e.start, e.end) for e in told(sound, 1)]
+    assert said == [(e.utterance_id, e.speaker, e.start, e.end) for e in told(recogniser, sound, 1)]
     assert {e.speaker for e in found} <= {"S1", "S2", "S?"}
     lines = (shared / "media/speech/two_speaker_call.stm").read_text().splitlines()
     long = [line.split() for line in lines if float(line.split()[4]) - float(line.split()[3]) > 1.5]
@@ -45,7 +45,7 @@ def test_the_telephone_call(recogniser: Recogniser, shared: Path) -> None:
 
 @pytest.mark.parametrize("name", ["librivox_0870", "librivox_0890", "librivox_0920"])
 def test_a_reader_is_one_speaker(recogniser: Recogniser, shared: Path, name: str) -> None:
-    found = told(heard(recogniser, read(shared / f"media/speech/{name}.wav")), 31)
+    found = told(recogniser, heard(recogniser, read(shared / f"media/speech/{name}.wav")))
     assert {e.speaker for e in found} == {"S1"}
     assert len(found) == 1
 
@@ -92,7 +92,7 @@ def reader(shared: Path) -> Sound:
 def test_bad_sound_makes_no_second_speaker(
     recogniser: Recogniser, reader: Sound, worsen: Callable[[Sound], Sound]
 ) -> None:
-    assert {e.speaker for e in told(heard(recogniser, worsen(reader)), 31)} == {"S1"}
+    assert {e.speaker for e in told(recogniser, heard(recogniser, worsen(reader)))} == {"S1"}
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_two_are_kept_apart_in_bad_sound(
     recogniser: Recogniser, shared: Path, worsen: Callable[[Sound], Sound]
 ) -> None:
     call = worsen(read(shared / "media/speech/two_speaker_call.wav"))
-    assert {e.speaker for e in told(heard(recogniser, call), 31)} == {"S1", "S2", "S?"}
+    assert {e.speaker for e in told(recogniser, heard(recogniser, call))} == {"S1", "S2", "S?"}
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_one_word_turns_do_not_make_speakers(recogniser: Recogniser, shared: Pat
         length, pause = (int(random.uniform(*span) * 16_000) for span in ((0.3, 0.6), (0.2, 0.6)))
         start = random.integers(len(long_turns[n % 2]) - length)
         scraps += [long_turns[n % 2][start : start + length], np.zeros(pause, np.float32)]
-    speakers = {e.speaker for e in told(heard(recogniser, np.concatenate(scraps)), 31)}
+    speakers = {e.speaker for e in told(recogniser, heard(recogniser, np.concatenate(scraps)))}
     assert speakers <= {"S1", "S2", "S?"}
 
 
@@ -124,4 +124,4 @@ def test_a_monologue_stays_one_speaker_s(recogniser: Recogniser, reader: Sound) 
     """Ten minutes, far longer than a speaker's older sound is remembered."""
     sound = heard(recogniser, reader)
     again = 600 // (len(sound.speech) * 32 // 1000) + 1
-    assert {e.speaker for e in told(repeated(sound, again), 31)} == {"S1"}
+    assert {e.speaker for e in told(recogniser, repeated(sound, again))} == {"S1"}

@@ -25,6 +25,8 @@ from magtkd_rt.core.jobs import (
     EncodeVideo,
     Fuse,
     Fused,
+    Identified,
+    Identify,
     Job,
     Transcribe,
     Transcribed,
@@ -107,6 +109,9 @@ def cheap(job: Job) -> object:
             return Transcribed("so it goes", None, 0.9, "en", job.last)
         case EncodeText() | EncodeAudio() | EncodeVideo():
             return Encoded(random.standard_normal(128).astype(np.float32), np.zeros(7, np.float32))
+        case Identify():
+            vector = random.standard_normal(192).astype(np.float32)
+            return Identified(vector / np.linalg.norm(vector))
         case Fuse():
             shares = random.dirichlet(np.ones(len(LABELS))).astype(np.float32)
             falls = [None if feature is None else 0.1 for feature in job.features]

@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 
 from magtkd_rt import wire
 from magtkd_rt.core import SegmenterConfig, Session, SessionConfig, SessionInfo
-from magtkd_rt.core.jobs import EncodeAudio, Encoded, Fuse, Fused, Job, JobResult
+from magtkd_rt.core.jobs import (
+    EncodeAudio,
+    Encoded,
+    Fuse,
+    Fused,
+    Identified,
+    Identify,
+    Job,
+    JobResult,
+)
 from magtkd_rt.core.media import VOICE_HOP, WINDOW, AudioChunk, HeardSound
+from magtkd_rt.core.speakers import IDENTITIES
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.recogniser import Recogniser
 from magtkd_rt.runtime.voices import VoiceListener
@@ -41,8 +51,10 @@ def heard(recogniser: Recogniser, samples: NDArray[np.float32]) -> HeardSound:
     return VoiceListener(recogniser.voice, Meter()).listen(sound)
 
 
-def answer(job: Job) -> JobResult:
+def answer(recogniser: Recogniser, job: Job) -> JobResult:
     """Some expression for every utterance: here only who speaks and when is looked at."""
+    if isinstance(job, Identify):
+        return JobResult(job.job_id, Identified(recogniser.identify(job.samples)))
     if isinstance(job, EncodeAudio):
         value = Encoded(np.zeros(1, np.float32), np.zeros(2, np.float32))
         return JobResult(job.job_id, value)
@@ -51,7 +63,7 @@ def answer(job: Job) -> JobResult:
     return JobResult(job.job_id, fused)
 
 
-def told(sound: HeardSound, chunk: int) -> list[wire.Emotion]:
+def told(recogniser: Recogniser, sound: HeardSound, chunk: int = 31) -> list[wire.Emotion]:
     """The utterances of a session that hears `chunk` windows at a time."""
     config = SessionConfig(
         SegmenterConfig(),
@@ -59,6 +71,7 @@ def told(sound: HeardSound, chunk: int) -> list[wire.Emotion]:
         text_confidence_threshold=0.5,
         abstain_threshold=0.4,
         voices=True,
+        identities=IDENTITIES if recogniser.tells_identities else None,
         transcribe=False,
         modalities=frozenset({"audio"}),
         weak_speech_windows=0,
@@ -77,7 +90,7 @@ def told(sound: HeardSound, chunk: int) -> list[wire.Emotion]:
     while outputs:
         output = outputs.pop(0)
         events += output.events
-        outputs += [session.complete(answer(job)) for job in output.jobs]
+        outputs += [session.complete(answer(recogniser, job)) for job in output.jobs]
     return [event for event in events if isinstance(event, wire.Emotion)]
 
 
