@@ -253,6 +253,37 @@ def learn(
     return config
 
 
+def groups_of(actors: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The group of each training actor, (n,) -> (n,)."""
+    return (actors - RAVDESS_ACTORS["train"][0]) // (len(RAVDESS_ACTORS["train"]) // GROUPS)
+
+
+def maps_of(voices: Floats, actors: NDArray[np.int64]) -> list[tuple[Floats, Floats]]:
+    """For each group the whitening that was learned of the others, see `whitening`."""
+    groups = groups_of(actors)
+    return [whitening(voices[groups != n], actors[groups != n]) for n in range(GROUPS)]
+
+
+def heard_conversations(data: Path, count: int) -> Iterator[tuple[int, Heard]]:
+    """Groups and conversations, with prints that are whitened without their actors.
+
+    Raises:
+        ExtraMissing: the package with the voice encoder's weights is not installed.
+        DataError: RAVDESS is missing.
+    """
+    encoder = lift_speaker()
+    sounds, actors = read_voices(data, "train")
+    maps = maps_of(voices_of(encoder.embed, sounds), actors)
+
+    @torch.no_grad()
+    def encode(sound: Floats) -> Floats:
+        vector: Floats = encoder.embed(torch.from_numpy(sound)[None])[0].numpy()
+        return vector
+
+    for group, built in conversations(data, count):
+        yield group, whitened(hear(built, encode), *maps[group])
+
+
 def main(data: Path, count: int = CONVERSATIONS) -> None:
     """Learn, and print what belongs into `TurnConfig`; some 20 minutes on one core.
 
@@ -261,21 +292,9 @@ def main(data: Path, count: int = CONVERSATIONS) -> None:
         DataError: RAVDESS is missing.
     """
     console = Console()
-    encoder = lift_speaker()
-    sounds, actors = read_voices(data, "train")
-    voices = voices_of(encoder.embed, sounds)
-    size = len(RAVDESS_ACTORS["train"]) // GROUPS
-    groups = (actors - RAVDESS_ACTORS["train"][0]) // size
-    maps = [whitening(voices[groups != n], actors[groups != n]) for n in range(GROUPS)]
-
-    @torch.no_grad()
-    def encode(sound: Floats) -> Floats:
-        vector: Floats = encoder.embed(torch.from_numpy(sound)[None])[0].numpy()
-        return vector
-
     heard = []
-    for group, built in conversations(data, count):
-        heard.append(whitened(hear(built, encode), *maps[group]))
+    for _, one in heard_conversations(data, count):
+        heard.append(one)
         console.log(f"conversation {len(heard)} of {count}")
     learn(heard, say=console.log)
 
