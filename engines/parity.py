@@ -30,6 +30,10 @@ LIMITS: Final[Mapping[str, Limits]] = {
 """By the precision that an engine computes in."""
 
 
+ALIKE: Final = 0.95
+"""Least cosine of a voice's vector, which decides nothing by itself, to count as the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parity:
     """How a graph on an engine compares with itself in 32 bits.
@@ -39,7 +43,8 @@ class Parity:
         cases: how many inputs were compared; each row of a batch counts.
         logits: largest difference of a logit, of a voice's vector where there are none.
         other: largest difference of any other output, such as features and state.
-        decisions: share of the rows whose largest logit was the same one.
+        decisions: share of the rows whose largest logit was the same one; of a voice's vectors,
+            share of those that were alike.
     """
 
     precision: str
@@ -92,9 +97,18 @@ def compare(precision: str, cases: Iterable[Arrays], exact: Run, other: Run) -> 
                 rest = max(rest, apart)
         if judged == "logits" and logits < np.inf:
             equal += (wanted[judged].argmax(-1) == got[judged].argmax(-1)).tolist()
+        elif logits < np.inf:
+            equal += (_cosines(wanted[judged], got[judged]) >= ALIKE).tolist()
         else:
-            equal += [logits < np.inf] * len(wanted[judged])
+            equal += [False] * len(wanted[judged])
     return Parity(precision, len(equal), logits, rest, float(np.mean(equal)) if equal else 0.0)
+
+
+def _cosines(right: NDArray[Any], got: NDArray[Any]) -> NDArray[Any]:
+    """Of each row, (rows, size) twice."""
+    lengths = np.linalg.norm(right, axis=-1) * np.linalg.norm(got, axis=-1)
+    cosines: NDArray[Any] = (right * got).sum(-1) / np.maximum(lengths, 1e-12)
+    return cosines
 
 
 def _apart(right: NDArray[Any], got: NDArray[Any] | None) -> float:

@@ -37,6 +37,9 @@ KEPT: Final = 1 / 9
 """Share of the products that keep 32 bits at most: those that would lose most."""
 LOST: Final = 0.02
 """What a product may lose, as a share of what it gives, before it is kept in 32 bits."""
+QUIET: Final = 0.1
+"""Share of the mean width that a channel is taken to have at least: one that the cases hardly move
+may be loud later, and would drown the others had it been made as wide as they are."""
 FEW_ROWS: Final = 8
 """Rows up to which the time goes into reading weights, not into multiplying."""
 SMALLEST: Final = 16_384
@@ -166,7 +169,7 @@ def _equalise(
         rows = np.max(
             [np.abs(matrices[p.weight]).max(1) for p in products if p.source == source], 0
         )
-        wide = np.maximum(activation.widest, 1e-5)
+        wide = np.maximum(activation.widest, max(QUIET * float(activation.widest.mean()), 1e-5))
         width = wide**STRENGTH / np.maximum(rows, 1e-5) ** (1 - STRENGTH)
         widths[source] = (width / np.exp(np.log(width).mean())).astype(np.float32)
     for product in products:

@@ -41,7 +41,8 @@ anything else, and unevenly so.
 - **Face**: a small VGG from scratch, grey faces of 48 x 48 pixels; an utterance is the mean over
   its faces.
 - **Who speaks**: Resemblyzer's voice encoder (GE2E), its weights as they came; its vectors are
-  whitened by how they vary within one voice, on RAVDESS with telephones, noise and rooms.
+  whitened by how they vary within one voice, on RAVDESS with telephones, noise and rooms. An
+  utterance that is over is named by 3D-Speaker's CAM++, whitened in the same way.
 - **Fusion**: streaming MAGT, {size} wide, {heads} heads, window of {window} utterances; it may look
   again at an utterance when up to {right} later ones have come. And the paper mode beside it, which
   sees the whole future and is for comparison only.

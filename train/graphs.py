@@ -145,6 +145,19 @@ def same_decisions(path: Path, graph: Exportable, cases: Iterable[dict[str, Tens
     return float(np.mean(same))
 
 
+@torch.no_grad()
+def least_likeness(path: Path, graph: Exportable, cases: Iterable[dict[str, Tensor]]) -> float:
+    """Least cosine of a vector of the file at `path` with that of the module."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    graph.module.eval()
+    least = 1.0
+    for case in cases:
+        inputs = {name: tensor.numpy() for name, tensor in case.items()}
+        got = torch.from_numpy(session.run(graph.outputs[:1], inputs)[0])
+        least = min(least, float(torch.cosine_similarity(got, graph.module(**case)).min()))
+    return least
+
+
 def golden_cases(name: GraphName, graph: Exportable, path: Path) -> list[GoldenCase]:
     """What the exported file says here: other machines must say the same, nearly."""
     return [

@@ -16,14 +16,16 @@ from rich.console import Console
 
 from magtkd_rt.bundle.store import Bundle, write_bundle
 from magtkd_rt.errors import DataError, InputError
+from magtkd_rt.train import identity, speaker
 from magtkd_rt.train.audio import load_audio, read_unheard, train_audio
 from magtkd_rt.train.banks import Students, build_splits, label_shares
 from magtkd_rt.train.card import render
 from magtkd_rt.train.evaluate import evaluate, read_pairing
 from magtkd_rt.train.export import CORPORA, Trained, export_bundle
 from magtkd_rt.train.fusion import train_fusion
+from magtkd_rt.train.identity import train_identity
 from magtkd_rt.train.pairing import FACES
-from magtkd_rt.train.speaker import train_speaker, weights_file
+from magtkd_rt.train.speaker import train_speaker
 from magtkd_rt.train.text import PARTS, TextRecipe, load_text, train_others, train_text
 from magtkd_rt.train.video import load_video, train_video
 
@@ -57,7 +59,7 @@ def train_starter(
 
     Raises:
         DataError: a corpus or YAMNet is missing.
-        ExtraMissing: the package with the speaker encoder's weights is not installed.
+        ExtraMissing: the packages with the voice encoders' weights are not installed.
         InputError: there is no such stage, or one needs an earlier one that has not been run.
     """
     unknown = set(stages) - set(STAGES)
@@ -69,7 +71,9 @@ def train_starter(
     if not yamnet.exists():
         raise DataError(f"YAMNet not found at {yamnet}", remedy="name its file with --yamnet FILE")
     if "audio" in stages or "export" in stages:
-        weights_file()  # rather now than after hours of training
+        speaker.weights_file()  # rather now than after hours of training
+    if "export" in stages:
+        identity.weights_file()
     out.mkdir(parents=True, exist_ok=True)
     if "video" in stages:
         train_video(data, out)
@@ -111,9 +115,11 @@ def fuse(data: Path, out: Path) -> Trained:
         train_fusion(mode, splits["train"], splits["dev"], shares, words.classify, out)
         for mode in ("streaming", "paper")
     )
-    speaker = train_speaker(data, out)
-    alone = students.unheard.alone
-    return Trained(words, voice, face, streaming, paper, speaker, splits, shares, alone)  # type: ignore[arg-type]
+    return Trained(
+        words, voice, face, streaming, paper,  # type: ignore[arg-type]
+        train_speaker(data, out), train_identity(data, out),
+        splits, shares, students.unheard.alone,
+    )  # fmt: skip
 
 
 def _write_card(bundle: Bundle, results: dict[str, Any] | None) -> None:

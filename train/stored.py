@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,12 @@ def store_half(path: Path, exact: Collection[str]) -> None:
     _save(model, [_halve(weight) for weight in large], path)
 
 
-def store_bytes(path: Path, exact: Collection[str] = (), wide: Collection[str] = ()) -> None:
+def store_bytes(
+    path: Path,
+    exact: Collection[str] = (),
+    wide: Collection[str] = (),
+    smallest: int = SMALLEST,
+) -> None:
     """Store large weights in 8 bits, with one scale an output.
 
     An output is a column of a matrix that something is multiplied by, and else a row: of a table
@@ -41,16 +47,19 @@ def store_bytes(path: Path, exact: Collection[str] = (), wide: Collection[str] =
     Args:
         path: the graph.
         exact: weights that keep their 32 bits.
-        wide: weights that lose too much in 8 bits, and get 16.
+        wide: names or patterns of weights that lose too much in 8 bits, and get 16 at any size.
+        smallest: entries of a weight from which on it is stored in fewer bits.
     """
     model = onnx.load(path)
     columns = {node.input[1] for node in model.graph.node if _multiplies_by_columns(node)}
     opened = []
     for weight in list(model.graph.initializer):
-        if weight.name in exact or not _is_large(weight) or len(weight.dims) < 2:
+        if weight.name in exact or weight.data_type != TensorProto.FLOAT:
             continue
-        if weight.name in wide:
+        if any(fnmatchcase(weight.name, pattern) for pattern in wide):
             opened.append(_halve(weight))
+            continue
+        if not _is_large(weight, smallest) or len(weight.dims) < 2:
             continue
         name, array = weight.name, numpy_helper.to_array(weight)
         within = 0 if name in columns else tuple(range(1, array.ndim))
@@ -67,7 +76,7 @@ def store_bytes(path: Path, exact: Collection[str] = (), wide: Collection[str] =
 
 
 def store_bases(path: Path) -> None:
-    """Store the bases of Fourier transforms as the operators that compute them."""
+    """Store the bases of Fourier transforms, of any window, as operators that compute them."""
     model = onnx.load(path)
     opened = []
     for weight in list(model.graph.initializer):
@@ -75,16 +84,20 @@ def store_bases(path: Path) -> None:
         if array.dtype != np.float32 or array.ndim != 3 or array.shape[1] != 1:
             continue
         filters, _, window = array.shape
-        basis = fourier_basis(window, filters - 2)
-        if basis.shape == array.shape and torch.equal(basis, torch.from_numpy(array.copy())):
+        given = torch.from_numpy(array.copy())
+        # Its first filter is of 0 Hz, whose wave is 1 all along: the window itself.
+        basis = fourier_basis(window, filters - 2, given[0, 0].double())
+        if basis.shape == given.shape and torch.allclose(basis, given, rtol=0, atol=1e-6):
             opened += _basis(model, weight, array[0, 0])
     _save(model, opened, path)
 
 
 def _basis(
-    model: onnx.ModelProto, basis: TensorProto, hann: np.ndarray[tuple[int], np.dtype[np.float32]]
+    model: onnx.ModelProto,
+    basis: TensorProto,
+    weights: np.ndarray[tuple[int], np.dtype[np.float32]],
 ) -> list[NodeProto]:
-    """Put `hann` (window,) in a basis' place, (fft + 2, 1, window), and say how to compute it.
+    """Put `weights` (window,) in a basis' place, (fft + 2, 1, window), and say how to compute it.
 
     The phase is brought below a whole turn in whole numbers: 32 bits would lose it in long ones.
     """
@@ -98,7 +111,7 @@ def _basis(
         "axes": np.array([1, 2]),
         "fft": np.int64(fft),
         "turn": np.float32(2 * math.pi / fft),
-        "hann": hann,
+        "weights": weights,
     }
     model.graph.initializer.remove(basis)
     model.graph.initializer.extend(
@@ -110,7 +123,7 @@ def _basis(
         names = [f"{name}_{one}" for one in inputs.split()]
         return helper.make_node(operator, names, [f"{name}_{output}"], **attributes)
 
-    last = node("Mul", "waves hann", "")
+    last = node("Mul", "waves weights", "")
     last.output[0] = name
     return [
         node("Range", "none window one", "times"),
@@ -127,8 +140,8 @@ def _basis(
     ]
 
 
-def _is_large(weight: TensorProto) -> bool:
-    return weight.data_type == TensorProto.FLOAT and math.prod(weight.dims) >= SMALLEST
+def _is_large(weight: TensorProto, smallest: int = SMALLEST) -> bool:
+    return weight.data_type == TensorProto.FLOAT and math.prod(weight.dims) >= smallest
 
 
 def _halve(weight: TensorProto) -> NodeProto:

@@ -60,3 +60,15 @@ def test_changed_decisions_are_kept_out_even_where_logits_are_near() -> None:
 def test_no_numbers_or_another_shape_never_pass(bad: np.ndarray) -> None:
     parity = compare("int8", CASES[:1], exact, lambda x: {"feature": x["x"], "logits": bad})
     assert not parity.passed
+
+
+@pytest.mark.parametrize(("turned", "passed"), [(0.2, True), (0.4, False)])
+def test_vectors_have_to_be_alike(turned: float, passed: bool) -> None:
+    """Without classes numbers near each other are not enough: of many each is small."""
+    size = 200
+    right, across = np.zeros((2, 2, size), np.float32)
+    right[:, ::2], across[:, 1::2] = (2 / size) ** 0.5, (2 / size) ** 0.5
+    got = (np.cos(turned) * right + np.sin(turned) * across).astype(np.float32)
+    parity = compare("int8", CASES[:5], lambda _: {"voice": right}, lambda _: {"voice": got})
+    assert parity.logits < 0.1 and parity.cases == 10
+    assert parity.passed is passed

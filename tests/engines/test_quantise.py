@@ -54,6 +54,19 @@ class Attending(nn.Module):
         return out
 
 
+class Widened(nn.Module):
+    """Two products, large enough to be rounded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(32, 512), nn.Linear(512, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, n, 32) -> (b, n, 32)"""
+        out: Tensor = self.outer(self.inner(x))
+        return out
+
+
 def exported(module: nn.Module, path: Path, varies: bool) -> Exportable:
     x = torch.randn(1, 20, 32, generator=torch.Generator().manual_seed(2))
     graph = Exportable(module, [{"x": x}], ["y"], {"x": 1} if varies else {})
@@ -170,3 +183,15 @@ def test_large_graphs_have_their_weights_beside_them(
     done = quantise(file, [case], out)  # Gemm, since all shapes are fixed
     assert done.products == 2 and out.with_name("b.onnx.data").exists()
     np.testing.assert_allclose(outputs(out, case)[0], outputs(file, case)[0], atol=0.05)
+
+
+def test_a_channel_that_was_silent_may_be_loud_later(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    path, rounded = tmp_path / "plain.onnx", tmp_path / "rounded.onnx"
+    exported(Widened(), path, varies=True)
+    x = np.random.default_rng(6).standard_normal((1, 20, 32)).astype(np.float32)
+    silent = x.copy()
+    silent[:, :, 7] = 1e-4
+    quantise(path, [{"x": silent}], rounded)
+    (right,), (got,) = outputs(path, {"x": x}), outputs(rounded, {"x": x})
+    assert np.abs(got - right).max() < 0.05 * np.abs(right).max()

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from torch import Tensor
 from torch.nn import functional
 
 from magtkd_rt.engines.onnx_files import fold
@@ -129,9 +130,38 @@ def test_what_loses_too_much_in_bytes_keeps_more(tmp_path: Path) -> None:
     assert np.abs(run_onnx(path, {"x": ids})[0] - before).max() < 0.003 * np.abs(before).max()
 
 
-@pytest.mark.parametrize("fft", [400, 512])
-def test_a_basis_is_computed_when_it_is_loaded(tmp_path: Path, fft: int) -> None:
-    basis = fourier_basis(400, fft).numpy()
+def test_small_ones_are_stored_smaller_if_asked_to_and_patterns_name_several(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "graph.onnx"
+    random = np.random.default_rng(9)
+    weights = {
+        name: random.normal(0, 1, shape).astype(np.float32)
+        for name, shape in (("small", (64, 32)), ("a.scale", (32,)), ("b.scale", (32,)))
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "small"], ["product"]),
+        helper.make_node("Mul", ["product", "a.scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "b.scale"], ["y"]),
+    ]
+    write(path, nodes, (TensorProto.FLOAT, [2, 64]), weights)
+    store_bytes(path, wide=["*.scale"], smallest=2048)
+    assert kinds(path) == {
+        "small_bytes": TensorProto.INT8,
+        "small_scale": TensorProto.FLOAT,
+        "a.scale_half": TensorProto.FLOAT16,
+        "b.scale_half": TensorProto.FLOAT16,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fft", "window"),
+    [(400, None), (512, None), (512, torch.hann_window(400, dtype=torch.float64) ** 0.85)],
+)
+def test_a_basis_is_computed_when_it_is_loaded(
+    tmp_path: Path, fft: int, window: Tensor | None
+) -> None:
+    basis = fourier_basis(400, fft, window).numpy()
     other = basis[:, :, ::-1].copy()
     path, folded = tmp_path / "graph.onnx", tmp_path / "folded.onnx"
     nodes = [
