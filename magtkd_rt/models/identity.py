@@ -58,7 +58,9 @@ class LogMel(nn.Module):
         povey = torch.hann_window(_WINDOW, periodic=False, dtype=torch.float64) ** 0.85
         self.register_buffer("basis", fourier_basis(_WINDOW, _FFT, povey), persistent=False)
         self.register_buffer("filters", mel_filters(), persistent=False)
+        self.register_buffer("even", torch.full((1, 1, _WINDOW), 1 / _WINDOW), persistent=False)
         self.basis: Tensor
+        self.even: Tensor
         self.filters: Tensor
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -68,7 +70,7 @@ class LogMel(nn.Module):
         # Both are linear: here the second is done to the whole wave, so of a mean 3 % are left to
         # be taken off. A frame's first sample has weight 0, so what is before it does not matter.
         high = wave - _PRE_EMPHASIS * functional.pad(wave, (1, 0))[:, :, :-1]
-        mean = functional.avg_pool1d(wave, _WINDOW, _HOP)
+        mean = functional.conv1d(wave, self.even, stride=_HOP)
         constant = (1 - _PRE_EMPHASIS) * self.basis.sum(dim=2)
         spectrum = functional.conv1d(high, self.basis, stride=_HOP) - constant * mean
         real, imaginary = spectrum.chunk(2, dim=1)  # (b, 257, frames) each
