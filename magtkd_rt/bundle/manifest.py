@@ -87,7 +87,7 @@ class IdentityPreprocessing(_Part):
     """
 
     sample_rate: Literal[16_000] = 16_000
-    window_samples: Literal[19_456] = 19_456
+    window_samples: Literal[32_000] = 32_000
     vector_size: PositiveInt
     front_end: str
 

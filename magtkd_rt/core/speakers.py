@@ -77,15 +77,15 @@ class SpeakerConfig:
 
 
 IDENTITIES: Final = SpeakerConfig(
-    same=0.352,
-    crowd=0.043,
-    variance=0.764,
-    evidence=36,
-    sharpness=18.2,
-    sure=0.378,
-    learn=0.682,
+    same=0.455,
+    crowd=0.044,
+    variance=0.78,
+    evidence=35,
+    sharpness=14.5,
+    sure=0.4,
+    learn=0.68,
     calibrated=6.0,
-    change=0.213,
+    change=0.23,
 )
 """The same for descriptions of whole utterances, see `SessionConfig.identities`. Found on 72
 conversations that were built of RAVDESS's training actors (docs/speakers.md)."""

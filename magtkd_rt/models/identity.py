@@ -1,4 +1,4 @@
-"""The identity encoder: a piece of an utterance in, one vector of whose voice it is out.
+"""The identity encoder: two seconds of an utterance in, one vector of whose voice it is out.
 
 The network is CAM++ (Wang et al., Interspeech 2023), as 3D-Speaker's weights have it (Alibaba's
 Speech Lab, Apache-2.0): 2-D convolutions over the spectrum, then a densely connected TDNN whose
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from magtkd_rt.core.media import SAMPLE_RATE, VOICE_WINDOWS, WINDOW
+from magtkd_rt.core.media import SAMPLE_RATE
 from magtkd_rt.models.spectrum import fourier_basis
 
-SAMPLES = VOICE_WINDOWS * WINDOW
-"""Length of the waveform that one vector speaks for (1.216 s)."""
+SAMPLES = 32_000
+"""Length of the waveform that one vector speaks for."""
 FRONT_END = "logarithm of 80 mel bands less its mean over time; 25 ms povey windows every 10 ms"
 """What happens to the waveform first, for the manifest."""
 
@@ -148,7 +148,7 @@ class DenseLayer(nn.Module):
         frames, far = inner.shape[1], self.dilation
         padded = functional.pad(inner, (0, 0, far, far))
         beside = torch.cat([padded[:, :frames], inner, padded[:, 2 * far :]], dim=2)
-        # The mean over all and that over a segment of 100 frames: here they are the same.
+        # The mean over all and that over a segment of 100 frames: of two seconds they are the same.
         context = 2 * inner.mean(dim=1, keepdim=True)
         mask = torch.sigmoid(self.mask(functional.relu(self.context(context))))
         local: Tensor = self.local(beside)
@@ -176,7 +176,7 @@ class DenseBlock(nn.Module):
 
 
 class IdentityEncoder(nn.Module):
-    """Tells whose voice it is, whatever is said: (b, samples) -> (b, 192).
+    """Tells whose voice it is, whatever is said: (b, 32000) -> (b, 192).
 
     `mean` (size,) and `whiten` (size, size) make vectors of the network comparable; until they are
     learned they change nothing.
@@ -200,7 +200,7 @@ class IdentityEncoder(nn.Module):
         self.whiten: Tensor
 
     def embed(self, waveform: Tensor) -> Tensor:
-        """(b, samples) -> (b, size) as the network says it, of any length."""
+        """(b, 32000) -> (b, size) as the network says it, of any length."""
         frames = functional.relu(self.tdnn(self.head(self.log_mel(waveform)))).transpose(1, 2)
         x = self.scale(self.blocks(frames))
         mean = x.mean(dim=1)
@@ -209,5 +209,5 @@ class IdentityEncoder(nn.Module):
         return vector
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(b, samples) float32 at 16 kHz -> (b, size), each of length 1."""
+        """(b, 32000) float32 at 16 kHz -> (b, size), each of length 1."""
         return functional.normalize((self.embed(waveform) - self.mean) @ self.whiten, dim=1)

@@ -17,7 +17,6 @@ from magtkd_rt.core.channel import Channel
 from magtkd_rt.core.media import (
     SAMPLE_RATE,
     VOICE_HOP,
-    VOICE_WINDOWS,
     WINDOW,
     AudioChunk,
     HeardSound,
@@ -43,7 +42,7 @@ Parts chosen to be unlike were at least 0.62 alike in ten recordings of people w
 0.50 in calm clips of 24 actors; at most 0.44 in 27 recordings put together of two voices. Two alike
 voices on one telephone line were 0.62.
 """
-PIECE: Final = VOICE_WINDOWS * WINDOW
+PIECE: Final = 2 * SAMPLE_RATE
 """Samples of speech that one description of a whole voice is made of."""
 MOST_LETTERS: Final = 40
 """Of a name."""
@@ -141,7 +140,7 @@ def disagree(prints: NDArray[np.float32]) -> bool:
 
 
 def _pieces(sounds: Sequence[HeardSound]) -> Iterator[NDArray[np.float32]]:
-    """All that is speech, in pieces; the last one is left out if it is shorter."""
+    """All that is speech, in pieces of two seconds; the last one is left out if it is shorter."""
     spoken = [s.samples.reshape(-1, WINDOW)[s.speech >= SPEECH].reshape(-1) for s in sounds]
     speech = np.concatenate(spoken)
     for start in range(0, len(speech) - PIECE + 1, PIECE):

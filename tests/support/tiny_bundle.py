@@ -232,7 +232,7 @@ def tiny_inputs(graph: str) -> dict[str, np.ndarray]:
         "audio": {"waveform": random.standard_normal((1, 500), dtype=np.float32)},
         "video": {"faces": random.integers(0, 256, (3, 48, 48), dtype=np.uint8)},
         "speaker": {"waveform": random.standard_normal((2, 19_456), dtype=np.float32)},
-        "identity": {"waveform": random.standard_normal((2, 19_456), dtype=np.float32)},
+        "identity": {"waveform": random.standard_normal((2, 32_000), dtype=np.float32)},
         "fusion": {
             **features,
             "present": np.array([[True, True, True], [False, True, False]]),
