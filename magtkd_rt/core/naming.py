@@ -1,8 +1,8 @@
 """Who spoke: every utterance that is over is judged by its voice, and speech beside it is noticed.
 
-Where a session has identities, an utterance's voice is described as a whole by a job; utterances
-wait for that, and are judged in the order in which they ended, so that names do not depend on
-when the answers come. Turns are found by prints all the same, by speakers of their own.
+Where a session has identities, an utterance's voice is described as a whole by a job, at a pause if
+there is one, so that nothing waits for it at the end; utterances that are over wait for it, and are
+judged in the order in which they ended, so that names do not depend on when the answers come. Turns are found by prints all the same, by speakers of their own.
 """
 
 from __future__ import annotations
@@ -10,24 +10,44 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.jobs import Identified, Identify, JobResult
+from magtkd_rt.core.media import WINDOW, AudioChunk
 from magtkd_rt.core.requests import Asked, Requests
-from magtkd_rt.core.speakers import Enrolled, Speakers, Verdict, Voice
+from magtkd_rt.core.speakers import Enrolled, Speakers, Vector, Verdict, Voice
 from magtkd_rt.core.steps import Closed
 from magtkd_rt.core.utterance import Utterance
 
 
+_ENOUGH: Final = 63 * WINDOW
+"""Samples of an utterance by which its voice is told as well as by all of it: two seconds."""
+
+
 @dataclass(slots=True, eq=False)
+class _Description:
+    """What an utterance's voice sounds like, by a job; `vector` counts once it is `known`."""
+
+    job_id: int
+    sound: AudioChunk
+    known: bool = False
+    vector: Vector | None = None
+
+    def serves(self, sound: AudioChunk) -> bool:
+        """Whether it will do for an utterance of this sound, which begins where its own does."""
+        end = self.sound.end
+        return end == sound.end or (len(self.sound.samples) >= _ENOUGH and end < sound.end)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Unnamed:
-    """An utterance that is over; `voice` counts once it is `known`."""
+    """An utterance that is over."""
 
     utterance: Utterance
     channel: int
     windows: int
-    known: bool = False
-    voice: Voice | None = None
+    description: _Description
 
 
 class Naming:
@@ -62,12 +82,18 @@ class Naming:
             self._identities = Speakers(config.identities, known)
         self._heard: dict[int, int | None] = {}  # by channel, the last guess by prints
         self._told: dict[int, int | None] = {}  # and the last one that was told
+        self._descriptions: dict[str, _Description] = {}  # by utterance
         self._waiting: deque[_Unnamed] = deque()  # in the order in which they ended
         self._lately: deque[tuple[int, int, int]] = deque(maxlen=16)  # channel, start, end
 
     def last(self, channel: int) -> int | None:
         """Who probably spoke last on a channel."""
         return self._told.get(channel)
+
+    def paused(self, utterance: Utterance, sound: AudioChunk) -> None:
+        """Nothing is said for a while: maybe all of an utterance has been heard."""
+        if self._identities is not None:
+            self._describe(utterance, sound)
 
     def over(
         self, utterance: Utterance, closed: Closed, beside: Iterable[tuple[int, int, int]]
@@ -94,22 +120,35 @@ class Naming:
         if self._identities is None:
             self._tell(utterance, channel, verdict, self._prints)
             return
-        self._waiting.append(_Unnamed(utterance, channel, closed.speech_windows))
-        job = Identify(self._requests.new_id(), utterance.id, closed.sound.samples)
-        self._requests.ask(Asked(job, utterance, "identify"))
+        description = self._describe(utterance, closed.sound)
+        self._waiting.append(_Unnamed(utterance, channel, closed.speech_windows, description))
+        self._go_on()
+
+    def _describe(self, utterance: Utterance, sound: AudioChunk) -> _Description:
+        """Ask what an utterance sounds like, if what was asked before will not do."""
+        description = self._descriptions.get(utterance.id)
+        if description is None or not description.serves(sound):
+            description = _Description(self._requests.new_id(), sound)
+            self._descriptions[utterance.id] = description
+            job = Identify(description.job_id, utterance.id, sound.samples)
+            self._requests.ask(Asked(job, utterance, "identify"))
+        return description
 
     def identified(self, asked: Asked, result: JobResult) -> None:
         """Take what an utterance's voice sounds like; without it nobody can tell who spoke."""
-        waiting = next(one for one in self._waiting if one.utterance is asked.utterance)
-        waiting.known = True
+        description = self._descriptions[asked.utterance.id]
+        if description.job_id != result.job_id:
+            return  # more was said since
+        description.known = True
         if isinstance(result.value, Identified):
-            waiting.voice = Voice(result.value.vector, waiting.windows)
+            description.vector = result.value.vector
         else:
             self._requests.tell_failure(asked, result.value)
         self._go_on()
 
     def forget(self, utterance: Utterance) -> None:
-        """An utterance was dropped: those after it need not wait for it."""
+        """An utterance has ended or was dropped: those after it need not wait for it."""
+        self._descriptions.pop(utterance.id, None)
         for waiting in self._waiting:
             if waiting.utterance is utterance:
                 self._waiting.remove(waiting)
@@ -118,11 +157,13 @@ class Naming:
 
     def _go_on(self) -> None:
         """Judge those whose turn it is."""
-        while self._waiting and self._waiting[0].known:
+        while self._waiting and self._waiting[0].description.known:
             assert self._identities is not None
             first = self._waiting.popleft()
+            vector = first.description.vector
+            voice = None if vector is None else Voice(vector, first.windows)
             before = self._told.get(first.channel) if first.utterance.changed else None
-            verdict = self._identities.judge(first.voice, not_speaker=before)
+            verdict = self._identities.judge(voice, not_speaker=before)
             self._tell(first.utterance, first.channel, verdict, self._identities)
             self._named(first.utterance)
 

@@ -100,9 +100,11 @@ class Recognition:
 
     def look(self, so_far: SoFar, faces: Faces) -> None:
         """What the open utterance holds so far: make a draft of it, if it is worth one."""
+        utterance = self._open[so_far.sound.channel]
+        if so_far.paused:
+            self._naming.paused(utterance, so_far.sound)
         if not self._config.drafts:
             return
-        utterance = self._open[so_far.sound.channel]
         if so_far.paused:
             self._words.guess(utterance)
             utterance.draft = self._encoding.senses(utterance, so_far.sound, faces, draft=True)

@@ -347,6 +347,37 @@ def test_nothing_is_told_before_it_is_known_who_spoke(with_identities: Any) -> N
     one.check_rules()
 
 
+@pytest.mark.parametrize(("before", "asked"), [(70, 1), (40, 2)])
+def test_a_voice_is_described_at_a_pause_if_enough_was_said(
+    with_identities: Any, before: int, asked: int
+) -> None:
+    one = with_identities()
+    sound = conversation((20, None), (before, 0), (10, None), (60, 0), (40, None))
+    assert [speaker for speaker, _, _ in told(one, sound)] == ["S1"]
+    jobs, (audio,) = one.of(Identify), one.of(EncodeAudio)[-1:]
+    assert len(jobs) == asked
+    whole = audio.samples
+    for job in jobs[:1]:
+        assert len(job.samples) < len(whole) - 50 * WINDOW
+        np.testing.assert_array_equal(job.samples, whole[: len(job.samples)])
+    for job in jobs[1:]:
+        np.testing.assert_array_equal(job.samples, whole)
+
+
+def test_what_a_voice_sounded_like_before_more_was_said_does_not_count(
+    with_identities: Any,
+) -> None:
+    one = with_identities(at_once=False)
+    hear(one, conversation((20, None), (40, 0), (10, None), (60, 0), (40, None)))
+    one.take(one.session.flush())
+    first, _ = (job for job in one.todo if isinstance(job, Identify))
+    one.todo.remove(first)
+    one.take(one.session.complete(JobResult(first.job_id, Failed("too short"))))
+    one.answer_all()
+    assert [e.speaker for e in one.of(wire.Emotion)] == ["S1"]
+    assert one.session.totals["failed_identify"] == 0
+
+
 def test_an_utterance_that_cannot_be_identified_is_nobody_s(with_identities: Any) -> None:
     one = with_identities(fails="u2")
     assert [s for s, _, _ in told(one, conversation(*PAUSED))] == ["S1", "S?", "S1", "S2"]
