@@ -20,7 +20,6 @@ from magtkd_rt.core.speakers import Enrolled, Speakers, Vector, Verdict, Voice
 from magtkd_rt.core.steps import Closed
 from magtkd_rt.core.utterance import Utterance
 
-
 _ENOUGH: Final = 63 * WINDOW
 """Samples of an utterance by which its voice is told as well as by all of it: two seconds."""
 

@@ -1,112 +1,26 @@
-"""Conversations without pauses: utterances end where the voice changes, and are somebody's.
-
-The voices are made: a print is the mix of those who speak in its windows, with some noise.
-"""
+"""Conversations without pauses: utterances end where the voice changes, and are somebody's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from random import Random
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from made_voices import DIALOGUE, Part, at, conversation, direction, hear, part, told
 
 from magtkd_rt import wire
 from magtkd_rt.core.config import Enrolled
 from magtkd_rt.core.jobs import (
     EncodeAudio,
     EncodeText,
-    Failed,
     ForgetTranscription,
     Fuse,
-    Identified,
-    Identify,
-    Job,
-    JobResult,
     Transcribe,
 )
-from magtkd_rt.core.media import VOICE_HOP, VOICE_WINDOWS, WINDOW, HeardSound, VoicePrint, seconds
-from magtkd_rt.core.speakers import SpeakerConfig
-
-SIZE = 64
-NOISE = 0.6
-"""Prints of one voice without common sound are alike by 1 / (1 + NOISE**2)."""
-
-LEAN = 0.01
-"""Mean of speaker 1's sound, twice that is speaker 2's: so `knowing` tells who it is."""
-
-Part = tuple[int, int | None]
-"""How many windows, and who speaks: None is silence."""
-
-DIALOGUE: Sequence[Part] = (
-    (20, None), (90, 0), (100, 1), (70, 0), (80, 1), (30, None), (60, 1), (110, 2), (90, 0),
-    (40, None),
-)  # fmt: skip
-
-
-def direction(speaker: int) -> NDArray[np.float64]:
-    """Where a voice lies; no two are alike."""
-    vector = np.random.default_rng(1000 + speaker).standard_normal(SIZE)
-    vector /= np.linalg.norm(vector)
-    return np.asarray(vector)
-
-
-def conversation(*parts: Part, seed: int = 0, channel: int = 0) -> HeardSound:
-    """Sound of (windows, speaker) parts, with prints as the senses would give them."""
-    who = [speaker for count, speaker in parts for _ in range(count)]
-    random = np.random.default_rng(seed)
-    noise = random.standard_normal((len(who), WINDOW))
-    speech = np.array([0.02 if speaker is None else 0.95 for speaker in who], np.float32)
-    marks = np.array([[LEAN * (speaker or 0)] for speaker in who])
-    samples = (noise * (0.001 + 0.1 * speech[:, None]) + marks).astype(np.float32)
-    # Every window adds its own part of a print's noise, so near prints are alike, as real ones are.
-    moments = random.standard_normal((len(who), SIZE)) / np.sqrt(SIZE)
-    moments *= NOISE * np.sqrt(VOICE_WINDOWS)
-    prints = []
-    for end in range(VOICE_HOP, len(who) + 1, VOICE_HOP):
-        spoken = [n for n in range(max(0, end - VOICE_WINDOWS), end) if who[n] is not None]
-        if 3 * len(spoken) < VOICE_WINDOWS or spoken[-1] < end - VOICE_HOP:
-            continue
-        vector = np.mean([direction(int(who[n] or 0)) + moments[n] for n in spoken], axis=0)
-        vector /= np.linalg.norm(vector)
-        prints.append(VoicePrint(end * WINDOW, vector.astype(np.float32)))
-    return HeardSound(channel, 0, samples.reshape(-1), speech, tuple(prints))
-
-
-def part(sound: HeardSound, first: int, after: int) -> HeardSound:
-    """Windows `first` to `after`, with the prints that end there."""
-    return HeardSound(
-        sound.channel,
-        first * WINDOW,
-        sound.samples[first * WINDOW : after * WINDOW],
-        sound.speech[first:after],
-        tuple(v for v in sound.voices if first * WINDOW < v.end <= after * WINDOW),
-    )
-
-
-def hear(desk: Any, sound: HeardSound, sizes: Sequence[int] = (7,)) -> None:
-    first, n = 0, 0
-    while first < len(sound.speech):
-        after = min(len(sound.speech), first + sizes[n % len(sizes)])
-        desk.take(desk.session.hear(part(sound, first, after)))
-        first, n = after, n + 1
-
-
-def told(desk: Any, sound: HeardSound) -> list[tuple[str, float, float]]:
-    """Who spoke from when to when, in a session that hears it all."""
-    hear(desk, sound)
-    desk.take(desk.session.flush())
-    desk.check_rules()
-    return [(e.speaker, e.start, e.end) for e in desk.of(wire.Emotion)]
-
-
-def at(window: int) -> float:
-    return seconds(window * WINDOW)
+from magtkd_rt.core.media import WINDOW, VoicePrint
 
 
 def test_turns_without_a_pause_become_utterances_of_their_own(desk: Any) -> None:
@@ -263,152 +177,3 @@ def test_speech_at_the_same_time_on_two_channels_is_marked(desk: Any) -> None:
 def test_channels_and_voices_are_not_mixed(make_config: Any) -> None:
     with pytest.raises(ValueError, match="not by both"):
         make_config(voices=True, channels_are_speakers=True)
-
-
-@pytest.fixture
-def with_identities(desk: Any, reply: Any) -> Any:
-    """Makes a session in which voices are described surely, whatever their prints say."""
-
-    def knowing(job: Job) -> JobResult:
-        if not isinstance(job, Identify):
-            return cast("JobResult", reply(job))
-        speaker = round(float(job.samples.mean()) / LEAN)
-        return JobResult(job.job_id, Identified(direction(100 + speaker).astype(np.float32)))
-
-    def make(fails: str = "", **changes: Any) -> Any:
-        def failing(job: Job) -> JobResult:
-            fail = isinstance(job, Identify) and job.utterance_id == fails
-            return JobResult(job.job_id, Failed("out of order")) if fail else knowing(job)
-
-        return desk(voices=True, identities=SpeakerConfig(), reply=failing, **changes)
-
-    return make
-
-
-def muddled(sound: HeardSound) -> HeardSound:
-    """The same with prints by which all voices are one speaker's, as far as names go."""
-    common = direction(50)
-    voices = [replace(v, vector=v.vector + 1.5 * common) for v in sound.voices]
-    unit = [
-        replace(v, vector=(v.vector / np.linalg.norm(v.vector)).astype(np.float32)) for v in voices
-    ]
-    return replace(sound, voices=tuple(unit))
-
-
-PAUSED: Sequence[Part] = (
-    (20, None), (90, 0), (30, None), (100, 1), (30, None),
-    (70, 0), (40, None), (110, 2), (40, None),
-)  # fmt: skip
-
-
-def test_names_follow_from_identities_where_there_are_some(desk: Any, with_identities: Any) -> None:
-    sound = muddled(conversation(*PAUSED))
-    assert [speaker for speaker, _, _ in told(desk(voices=True), sound)] == ["S1"] * 4
-    one = with_identities()
-    assert [speaker for speaker, _, _ in told(one, sound)] == ["S1", "S2", "S1", "S3"]
-    assert [job.speaker for job in one.of(Fuse)] == [0, 1, 0, 2]
-    assert [turn.speaker for turn in one.of(EncodeText)[-1].turns] == [0, 1, 0, 2]
-    assert [e.speaker for e in one.of(wire.Transcript) if e.final] == ["S1", "S2", "S1", "S3"]
-    for job, audio in zip(one.of(Identify), one.of(EncodeAudio), strict=True):
-        np.testing.assert_array_equal(job.samples, audio.samples)
-
-
-def test_identities_move_no_turn(desk: Any, with_identities: Any) -> None:
-    sound = conversation(*DIALOGUE)
-    without = told(desk(voices=True), sound)
-    found = told(with_identities(), sound)
-    assert [times for _, *times in found] == [times for _, *times in without]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_names_do_not_depend_on_when_answers_come(with_identities: Any, seed: int) -> None:
-    sound = conversation(*PAUSED, seed=seed)
-    found = told(with_identities(), sound)
-    later = with_identities(at_once=False)
-    hear(later, sound)
-    later.take(later.session.flush())
-    later.answer_all(Random(seed))
-    later.check_rules()
-    assert [(e.speaker, e.start, e.end) for e in later.of(wire.Emotion)] == found
-
-
-def test_nothing_is_told_before_it_is_known_who_spoke(with_identities: Any) -> None:
-    one = with_identities(at_once=False)
-    hear(one, conversation(*PAUSED))
-    one.take(one.session.flush())
-    identities = [job for job in one.todo if isinstance(job, Identify)]
-    one.todo = [job for job in one.todo if not isinstance(job, Identify)]
-    one.answer_all()
-    assert not [e for e in one.events if isinstance(e, wire.Transcript) and e.final]
-    assert not one.of(Fuse)
-    one.todo = identities
-    one.answer_all()
-    assert [e.speaker for e in one.of(wire.Emotion)] == ["S1", "S2", "S1", "S3"]
-    one.check_rules()
-
-
-@pytest.mark.parametrize(("before", "asked"), [(70, 1), (40, 2)])
-def test_a_voice_is_described_at_a_pause_if_enough_was_said(
-    with_identities: Any, before: int, asked: int
-) -> None:
-    one = with_identities()
-    sound = conversation((20, None), (before, 0), (10, None), (60, 0), (40, None))
-    assert [speaker for speaker, _, _ in told(one, sound)] == ["S1"]
-    jobs, (audio,) = one.of(Identify), one.of(EncodeAudio)[-1:]
-    assert len(jobs) == asked
-    whole = audio.samples
-    for job in jobs[:1]:
-        assert len(job.samples) < len(whole) - 50 * WINDOW
-        np.testing.assert_array_equal(job.samples, whole[: len(job.samples)])
-    for job in jobs[1:]:
-        np.testing.assert_array_equal(job.samples, whole)
-
-
-def test_what_a_voice_sounded_like_before_more_was_said_does_not_count(
-    with_identities: Any,
-) -> None:
-    one = with_identities(at_once=False)
-    hear(one, conversation((20, None), (40, 0), (10, None), (60, 0), (40, None)))
-    one.take(one.session.flush())
-    first, _ = (job for job in one.todo if isinstance(job, Identify))
-    one.todo.remove(first)
-    one.take(one.session.complete(JobResult(first.job_id, Failed("too short"))))
-    one.answer_all()
-    assert [e.speaker for e in one.of(wire.Emotion)] == ["S1"]
-    assert one.session.totals["failed_identify"] == 0
-
-
-def test_an_utterance_that_cannot_be_identified_is_nobody_s(with_identities: Any) -> None:
-    one = with_identities(fails="u2")
-    assert [s for s, _, _ in told(one, conversation(*PAUSED))] == ["S1", "S?", "S1", "S2"]
-    assert one.session.totals["failed_identify"] == 1
-    assert one.session.totals["speakers_unsure"] == 1
-    assert [e.code for e in one.of(wire.Status)] == ["identify_failed"]
-
-
-def test_dropped_utterances_hold_nobody_up(with_identities: Any) -> None:
-    one = with_identities(at_once=False, max_waiting=2)
-    hear(one, conversation(*PAUSED))
-    one.take(one.session.flush())
-    one.answer_all()
-    one.check_rules()
-    assert [e.utterance_id for e in one.of(wire.UtteranceDropped)] == ["u1", "u2"]
-    assert [e.utterance_id for e in one.of(wire.Emotion)] == ["u3", "u4"]
-    assert [e.speaker for e in one.of(wire.Emotion)] == ["S1", "S2"]
-
-
-def test_a_session_that_ends_early_drops_each_utterance_once(with_identities: Any) -> None:
-    one = with_identities(at_once=False)
-    hear(one, conversation(*PAUSED))
-    for job in [*one.todo]:
-        if not isinstance(job, Identify) or job.utterance_id != "u1":
-            one.take(one.session.complete(one.reply(job)))
-    one.take(one.session.end("stopped"))
-    one.check_rules()
-    assert {e.utterance_id for e in one.of(wire.UtteranceDropped)} >= {"u1", "u2", "u3"}
-
-
-def test_enrolled_speakers_are_known_by_their_identity(with_identities: Any) -> None:
-    ada = Enrolled("Ada", direction(7).astype(np.float32), direction(101).astype(np.float32))
-    names = [s for s, _, _ in told(with_identities(enrolled=(ada,)), conversation(*PAUSED))]
-    assert names == ["S1", "Ada", "S1", "S3"]
