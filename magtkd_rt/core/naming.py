@@ -1,8 +1,9 @@
 """Who spoke: every utterance that is over is judged by its voice, and speech beside it is noticed.
 
 Where a session has identities, an utterance's voice is described as a whole by a job, at a pause if
-there is one, so that nothing waits for it at the end; utterances that are over wait for it, and are
-judged in the order in which they ended, so that names do not depend on when the answers come. Turns are found by prints all the same, by speakers of their own.
+there is one, so that nothing waits for it at the end. Utterances that are over wait for it and are
+judged in the order in which they ended, so that names do not depend on when the answers come.
+Turns are found by prints all the same, by speakers of their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conversations of made voices: a print is the mix of those who speak in its windows, with noise."""
+"""Conversations of made voices: a print is a mix of those who speak in its windows, with noise."""
 
 from __future__ import annotations
 
