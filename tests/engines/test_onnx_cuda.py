@@ -145,7 +145,7 @@ def test_nothing_compiled_for_cuda_is_said(
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("graph", ["text", "audio", "video", "fusion", "speaker"])
+@pytest.mark.parametrize("graph", ["text", "audio", "video", "fusion", "speaker", "identity"])
 def test_on_a_gpu_each_graph_is_within_the_gate(graph: GraphName, tmp_path: Path) -> None:
     starter = Bundle.load("starter")
     run, exact = CudaBackend().open(starter, graph, tmp_path), OnnxEngine(starter, 1)

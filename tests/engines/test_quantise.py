@@ -21,7 +21,7 @@ from magtkd_rt.engines.onnx_files import fold, save
 from magtkd_rt.engines.quantise import quantise
 from magtkd_rt.models.lstm import Lstm
 from magtkd_rt.models.magt import MagtConfig, StreamingMagt
-from magtkd_rt.train.export import step_graph
+from magtkd_rt.train.cases import step_graph
 from magtkd_rt.train.graphs import Exportable, input_arrays, to_onnx
 
 Arrays = dict[str, NDArray[Any]]

@@ -20,7 +20,9 @@ from magtkd_rt.engines.tensorrt_operators import LONGEST_SORT, TENSORRT_OPERATOR
 from magtkd_rt.engines.torch_graph import TorchGraph
 from magtkd_rt.engines.torch_running import export, to_tensors
 
-GRAPHS: tuple[GraphName, ...] = ("text", "audio", "video", "fusion", "speaker", "paper")
+GRAPHS: tuple[GraphName, ...] = (
+    "text", "audio", "video", "fusion", "speaker", "identity", "paper",
+)  # fmt: skip
 
 needs_torch_tensorrt = pytest.mark.skipif(
     importlib.util.find_spec("torch_tensorrt") is None, reason="torch_tensorrt is not installed"

@@ -24,7 +24,9 @@ from magtkd_rt.errors import EngineError
 from magtkd_rt.train.corpora.starter import read_meld
 from magtkd_rt.train.text import prompts_of
 
-GRAPHS: tuple[GraphName, ...] = ("text", "audio", "video", "fusion", "speaker", "paper")
+GRAPHS: tuple[GraphName, ...] = (
+    "text", "audio", "video", "fusion", "speaker", "identity", "paper",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

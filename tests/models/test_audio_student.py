@@ -11,7 +11,7 @@ import torch
 
 from magtkd_rt.models.audio import MIN_SAMPLES, AudioStudent
 from magtkd_rt.models.lstm import Lstm
-from magtkd_rt.train.export import audio_cases
+from magtkd_rt.train.cases import audio_cases
 from magtkd_rt.train.graphs import Exportable, run_onnx, to_onnx
 
 

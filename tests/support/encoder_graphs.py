@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from magtkd_rt.bundle.manifest import GraphName
-from magtkd_rt.train.export import audio_cases, video_cases
+from magtkd_rt.train.cases import audio_cases, video_cases
 from magtkd_rt.train.full import Adapted
 from magtkd_rt.train.graphs import Exportable, to_onnx
 from magtkd_rt.train.stage1.encoders import PictureEncoder, SoundEncoder, TextEncoder

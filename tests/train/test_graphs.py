@@ -11,7 +11,8 @@ import torch
 
 from magtkd_rt.models.audio import MIN_SAMPLES
 from magtkd_rt.models.magt import MagtConfig, PaperMagt, StreamingMagt
-from magtkd_rt.train.export import Trained, dev_cases, paper_cases, step_graph
+from magtkd_rt.train.cases import paper_cases, step_graph
+from magtkd_rt.train.export import Trained, dev_cases
 from magtkd_rt.train.fusion import Split
 from magtkd_rt.train.graphs import (
     Exportable,

@@ -38,7 +38,7 @@ from magtkd_rt.core.jobs import Turn
 from magtkd_rt.errors import EngineError, InputError
 from magtkd_rt.features.prompt import SPEAKER_TOKENS, PromptEncoder, PromptWords
 from magtkd_rt.models.magt import MagtConfig, MagtState, StreamingMagt
-from magtkd_rt.train.export import audio_cases, step_graph, video_cases
+from magtkd_rt.train.cases import audio_cases, step_graph, video_cases
 from magtkd_rt.train.graphs import (
     Exportable,
     golden_cases,
