@@ -11,18 +11,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from magtkd_rt.core.config import SessionConfig
 from magtkd_rt.core.jobs import Identified, Identify, JobResult
-from magtkd_rt.core.media import WINDOW, AudioChunk
+from magtkd_rt.core.media import AudioChunk
 from magtkd_rt.core.requests import Asked, Requests
 from magtkd_rt.core.speakers import Enrolled, Speakers, Vector, Verdict, Voice
 from magtkd_rt.core.steps import Closed
 from magtkd_rt.core.utterance import Utterance
-
-_ENOUGH: Final = 63 * WINDOW
-"""Samples of an utterance by which its voice is told as well as by all of it: two seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,14 +26,10 @@ class _Description:
     """What an utterance's voice sounds like, by a job; `vector` counts once it is `known`."""
 
     job_id: int
-    sound: AudioChunk
+    end: int
+    """Sample after the sound that it is of."""
     known: bool = False
     vector: Vector | None = None
-
-    def serves(self, sound: AudioChunk) -> bool:
-        """Whether it will do for an utterance of this sound, which begins where its own does."""
-        end = self.sound.end
-        return end == sound.end or (len(self.sound.samples) >= _ENOUGH and end < sound.end)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,10 +117,10 @@ class Naming:
         self._go_on()
 
     def _describe(self, utterance: Utterance, sound: AudioChunk) -> _Description:
-        """Ask what an utterance sounds like, if what was asked before will not do."""
+        """Ask what an utterance sounds like, unless that was asked already."""
         description = self._descriptions.get(utterance.id)
-        if description is None or not description.serves(sound):
-            description = _Description(self._requests.new_id(), sound)
+        if description is None or description.end != sound.end:
+            description = _Description(self._requests.new_id(), sound.end)
             self._descriptions[utterance.id] = description
             job = Identify(description.job_id, utterance.id, sound.samples)
             self._requests.ask(Asked(job, utterance, "identify"))
