@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.core.media import VOICE_HOP, WINDOW
+from magtkd_rt.core.media import VOICE_HOP, WINDOW, HeardSound
 from magtkd_rt.core.segmenter import Segmenter
 from magtkd_rt.core.speakers import Vector
 from magtkd_rt.core.steps import Closed, Opened, Step
@@ -93,3 +94,23 @@ class Channel:
             self._split = False
             return replace(step, changed=changed)
         return step
+
+
+def heard_alone(channel: Channel, sounds: Iterable[HeardSound]) -> Iterator[tuple[Closed, bool]]:
+    """Push all sound of a channel; each utterance that is over, and whether a change began it."""
+    changed = False
+    for step in _steps(channel, sounds):
+        if isinstance(step, Opened):
+            changed = step.changed
+        elif isinstance(step, Closed):
+            yield step, changed
+
+
+def _steps(channel: Channel, sounds: Iterable[HeardSound]) -> Iterator[Step]:
+    for heard in sounds:
+        prints = {voice.end: voice.vector for voice in heard.voices}
+        yield from channel.silence_until(heard.start)
+        for number, samples in enumerate(heard.samples.reshape(-1, WINDOW)):
+            end = heard.start + (number + 1) * WINDOW
+            yield from channel.push(samples, float(heard.speech[number]), prints.get(end))
+    yield from channel.flush()

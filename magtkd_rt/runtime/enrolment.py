@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from magtkd_rt.core.channel import Channel
+from magtkd_rt.core.channel import Channel, heard_alone
 from magtkd_rt.core.media import (
     SAMPLE_RATE,
     VOICE_HOP,
@@ -23,7 +23,6 @@ from magtkd_rt.core.media import (
 )
 from magtkd_rt.core.segmenter import Segmenter, SegmenterConfig
 from magtkd_rt.core.speakers import Enrolled, SpeakerConfig, Speakers
-from magtkd_rt.core.steps import Closed, Opened, Step
 from magtkd_rt.core.turns import TurnConfig, TurnFinder
 from magtkd_rt.errors import InputError
 from magtkd_rt.runtime.meter import Meter
@@ -158,26 +157,11 @@ def voices_in(sounds: Iterable[HeardSound]) -> Counter[int]:
     channel = Channel(Segmenter(SegmenterConfig(), 0), TurnFinder(TurnConfig(), speakers))
     found = Counter[int]()
     before: int | None = None
-    changed = False
-
-    def judge(steps: Sequence[Step]) -> None:
-        nonlocal before, changed
-        for step in steps:
-            if isinstance(step, Opened):
-                changed = step.changed
-            elif isinstance(step, Closed):
-                verdict = speakers.judge(step.voice, not_speaker=before if changed else None)
-                before = verdict.guess
-                if verdict.speaker is not None:
-                    found[verdict.speaker] += step.speech_windows
-
-    for heard in sounds:
-        prints = {voice.end: voice.vector for voice in heard.voices}
-        judge(channel.silence_until(heard.start))
-        for number, samples in enumerate(heard.samples.reshape(-1, WINDOW)):
-            end = heard.start + (number + 1) * WINDOW
-            judge(channel.push(samples, float(heard.speech[number]), prints.get(end)))
-    judge(channel.flush())
+    for closed, changed in heard_alone(channel, sounds):
+        verdict = speakers.judge(closed.voice, not_speaker=before if changed else None)
+        before = verdict.guess
+        if verdict.speaker is not None:
+            found[verdict.speaker] += closed.speech_windows
     return found
 
 

@@ -50,7 +50,7 @@ def with_identities(desk: Any, reply: Any) -> Any:
 def muddled(sound: HeardSound) -> HeardSound:
     """The same with prints by which all voices are one speaker's, as far as names go."""
     common = direction(50)
-    voices = [replace(v, vector=v.vector + 1.5 * common) for v in sound.voices]
+    voices = [replace(v, vector=(v.vector + 1.5 * common).astype(np.float32)) for v in sound.voices]
     unit = [
         replace(v, vector=(v.vector / np.linalg.norm(v.vector)).astype(np.float32)) for v in voices
     ]

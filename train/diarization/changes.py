@@ -21,11 +21,10 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from magtkd_rt.core.channel import Channel
+from magtkd_rt.core.channel import Channel, heard_alone
 from magtkd_rt.core.media import SAMPLE_RATE, WINDOW, AudioChunk, HeardSound, VoicePrint, seconds
 from magtkd_rt.core.segmenter import Segmenter, SegmenterConfig
 from magtkd_rt.core.speakers import SpeakerConfig, Speakers, Vector
-from magtkd_rt.core.steps import Closed, Opened, Step
 from magtkd_rt.core.turns import SIGNS, Change, TurnConfig, TurnFinder
 from magtkd_rt.runtime.meter import Meter
 from magtkd_rt.runtime.voices import Encode, VoiceListener
@@ -193,20 +192,8 @@ def mark(heard: Heard, config: TurnConfig) -> _Marked:
     marker = _Marker(config, speakers, heard.turns)
     channel = Channel(Segmenter(SegmenterConfig(), 0), marker)
     before: int | None = None
-    changed = False
-
-    def judge(steps: Sequence[Step]) -> None:
-        nonlocal before, changed
-        for step in steps:
-            if isinstance(step, Opened):
-                changed = step.changed
-            elif isinstance(step, Closed):
-                before = speakers.judge(step.voice, before if changed else None).guess
-
-    prints = {voice.end: voice.vector for voice in heard.sound.voices}
-    for number, samples in enumerate(heard.sound.samples.reshape(-1, WINDOW)):
-        speech = float(heard.sound.speech[number])
-        judge(channel.push(samples, speech, prints.get((number + 1) * WINDOW)))
+    for closed, changed in heard_alone(channel, [heard.sound]):
+        before = speakers.judge(closed.voice, before if changed else None).guess
     return _Marked(
         np.array(marker.signs_of).reshape(-1, len(SIGNS)), np.array(marker.changed, np.bool_)
     )

@@ -21,11 +21,10 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from magtkd_rt.core.channel import Channel
-from magtkd_rt.core.media import WINDOW, seconds
+from magtkd_rt.core.channel import Channel, heard_alone
+from magtkd_rt.core.media import seconds
 from magtkd_rt.core.segmenter import Segmenter, SegmenterConfig
 from magtkd_rt.core.speakers import SpeakerConfig, Speakers, Vector, Voice
-from magtkd_rt.core.steps import Closed, Opened, Step
 from magtkd_rt.core.turns import TurnConfig, TurnFinder
 from magtkd_rt.features.fit import fit_voice
 from magtkd_rt.models.identity import SAMPLES
@@ -71,28 +70,15 @@ def utterances(heard: Heard, describe: Callable[[Floats], Vector]) -> list[Over]
         heard: with whitened prints, by which turns are found.
         describe: an utterance's sound -> its vector.
     """
-    prints = {voice.end: voice.vector for voice in heard.sound.voices}
     speakers = Speakers(SpeakerConfig())
     channel = Channel(Segmenter(SegmenterConfig(), 0), TurnFinder(TurnConfig(), speakers))
     found: list[Over] = []
     before: int | None = None
-    changed = False
-
-    def take(steps: Sequence[Step]) -> None:
-        nonlocal before, changed
-        for step in steps:
-            if isinstance(step, Opened):
-                changed = step.changed
-            elif isinstance(step, Closed):
-                before = speakers.judge(step.voice, before if changed else None).guess
-                voice = Voice(describe(step.sound.samples), step.speech_windows)
-                times = seconds(step.sound.start), seconds(step.sound.end)
-                found.append(Over(*times, voice, changed))
-
-    for number, samples in enumerate(heard.sound.samples.reshape(-1, WINDOW)):
-        speech = float(heard.sound.speech[number])
-        take(channel.push(samples, speech, prints.get((number + 1) * WINDOW)))
-    take(channel.flush())
+    for closed, changed in heard_alone(channel, [heard.sound]):
+        before = speakers.judge(closed.voice, before if changed else None).guess
+        voice = Voice(describe(closed.sound.samples), closed.speech_windows)
+        times = seconds(closed.sound.start), seconds(closed.sound.end)
+        found.append(Over(*times, voice, changed))
     return found
 
 

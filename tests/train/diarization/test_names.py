@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_voices import LEAN, conversation, direction
+from made_voices import LEAN, Part, conversation, direction
 from numpy.typing import NDArray
 
 from magtkd_rt.core.media import WINDOW, seconds
@@ -21,7 +21,9 @@ PAUSE = 30
 
 def heard() -> Heard:
     """Turns of three people with pauses between, and who speaks in truth."""
-    parts, truth, at = [(PAUSE, None)], [], PAUSE
+    parts: list[Part] = [(PAUSE, None)]
+    truth: list[SpokenTurn] = []
+    at = PAUSE
     for length, speaker in TURNS:
         parts += [(length, speaker), (PAUSE, None)]
         truth.append(
