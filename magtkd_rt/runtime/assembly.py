@@ -15,7 +15,7 @@ from magtkd_rt import wire
 from magtkd_rt.asr.base import Transcriber
 from magtkd_rt.asr.process import PocketsphinxProcess
 from magtkd_rt.asr.whisper import WhisperTranscriber
-from magtkd_rt.bundle.manifest import GraphName, Manifest
+from magtkd_rt.bundle.manifest import OPTIONAL_GRAPHS, Manifest
 from magtkd_rt.config import LiveConfig
 from magtkd_rt.core import SegmenterConfig, SessionConfig, SessionInfo
 from magtkd_rt.core.speakers import IDENTITIES, Enrolled, SpeakerConfig
@@ -46,8 +46,6 @@ NOTICE: Final = (
 RECORDED: Final = "Sound and pictures are recorded, and kept."
 """And this where it is so."""
 
-VOICES: Final[tuple[GraphName, ...]] = ("speaker", "identity")
-"""Graphs that tell voices apart."""
 MAX_SPEAKERS: Final = 16
 """Channels that may each be a speaker."""
 MOST_TURNS: Final = 32
@@ -248,7 +246,7 @@ def _why_speakers(
         return "each channel of the sound is a speaker"
     if "speaker" not in manifest.graphs:
         return f"all is one speaker: the bundle {manifest.name} cannot tell voices apart"
-    graphs = (manifest.graphs.get(name) for name in VOICES)
+    graphs = (manifest.graphs.get(name) for name in OPTIONAL_GRAPHS)
     origins = [graph.origin for graph in graphs if graph is not None and graph.origin]
     by = f" ({'; '.join(origins)})" if origins else ""
     names = ", ".join(one.name for one in enrolled)
