@@ -7,25 +7,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from magtkd_rt.features.prompt import Prompt
 from magtkd_rt.models.audio import MIN_SAMPLES
-from magtkd_rt.models.identity import IdentityEncoder
 from magtkd_rt.models.magt import MagtState, PaperMagt, StreamingMagt
 from magtkd_rt.train.corpora.starter import read_meld
 from magtkd_rt.train.graphs import Exportable, StepGraph
-from magtkd_rt.train.identity import identity_cases
 from magtkd_rt.train.text import prompt_encoder, prompts_of
+
+
+def prompt_case(prompt: Prompt) -> dict[str, Tensor]:
+    """A prompt as the text graph takes it."""
+    return {
+        "input_ids": torch.tensor([prompt.input_ids]),
+        "mask_position": torch.tensor([prompt.mask_position]),
+    }
 
 
 def text_cases(data: Path) -> list[dict[str, Tensor]]:
     """Prompts of the first dev dialogue: nothing before, a little, a lot."""
     prompts = prompts_of(read_meld(data, "dev")[0], prompt_encoder())
-    return [
-        {
-            "input_ids": torch.tensor([prompt.input_ids]),
-            "mask_position": torch.tensor([prompt.mask_position]),
-        }
-        for prompt in (prompts[len(prompts) // 2], prompts[0], prompts[-1])
-    ]
+    return [prompt_case(prompts[number]) for number in (len(prompts) // 2, 0, -1)]
 
 
 def audio_cases() -> list[dict[str, Tensor]]:
@@ -100,8 +101,3 @@ def paper_cases(magt: PaperMagt) -> list[dict[str, Tensor]]:
             {"text": text, "audio": audio, "video": video, "present": present, "speaker": speaker}
         )
     return cases
-
-
-def identity_graph(encoder: IdentityEncoder) -> Exportable:
-    """The identity encoder as it is exported: any number of rows."""
-    return Exportable(encoder, identity_cases(), ["voice"], {"waveform": 0})

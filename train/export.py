@@ -55,8 +55,8 @@ from magtkd_rt.train import identity as identities
 from magtkd_rt.train import speaker as speakers
 from magtkd_rt.train.cases import (
     audio_cases,
-    identity_graph,
     paper_cases,
+    prompt_case,
     step_graph,
     text_cases,
     video_cases,
@@ -153,7 +153,9 @@ def exportables(trained: Trained, data: Path) -> dict[GraphName, Exportable]:
         "speaker": Exportable(
             trained.speaker, speakers.speaker_cases(), ["voice"], {"waveform": 0}
         ),
-        "identity": identity_graph(trained.identity),
+        "identity": Exportable(
+            trained.identity, identities.identity_cases(), ["voice"], {"waveform": 0}
+        ),
     }
 
 
@@ -162,11 +164,7 @@ def dev_cases(name: GraphName, trained: Trained, data: Path) -> Iterator[dict[st
     if name == "text":
         encoder = prompt_encoder()
         prompts = (p for d in read_meld(data, "dev") for p in prompts_of(d, encoder))
-        for prompt in islice(prompts, 400):
-            yield {
-                "input_ids": torch.tensor([prompt.input_ids]),
-                "mask_position": torch.tensor([prompt.mask_position]),
-            }
+        yield from map(prompt_case, islice(prompts, 400))
     elif name == "audio":
         for clip in read_ravdess(data, "dev"):
             sound = read_sound(clip.path)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from magtkd_rt.core.media import VOICE_HOP, WINDOW, HeardSound
 from magtkd_rt.core.segmenter import Segmenter
-from magtkd_rt.core.speakers import Vector
+from magtkd_rt.core.speakers import Speakers, Vector, Verdict
 from magtkd_rt.core.steps import Closed, Opened, Step
 from magtkd_rt.core.turns import TurnFinder
 
@@ -96,14 +96,22 @@ class Channel:
         return step
 
 
-def heard_alone(channel: Channel, sounds: Iterable[HeardSound]) -> Iterator[tuple[Closed, bool]]:
-    """Push all sound of a channel; each utterance that is over, and whether a change began it."""
-    changed = False
+def heard_alone(
+    channel: Channel, sounds: Iterable[HeardSound], speakers: Speakers
+) -> Iterator[tuple[Closed, bool, Verdict]]:
+    """Push all sound of a channel.
+
+    Yields:
+        each utterance that is over, whether a change began it, and whose it is by its prints.
+    """
+    changed, before = False, None
     for step in _steps(channel, sounds):
         if isinstance(step, Opened):
             changed = step.changed
         elif isinstance(step, Closed):
-            yield step, changed
+            verdict = speakers.judge(step.voice, not_speaker=before if changed else None)
+            before = verdict.guess
+            yield step, changed, verdict
 
 
 def _steps(channel: Channel, sounds: Iterable[HeardSound]) -> Iterator[Step]:

@@ -156,10 +156,7 @@ def voices_in(sounds: Iterable[HeardSound]) -> Counter[int]:
     speakers = Speakers(SpeakerConfig())
     channel = Channel(Segmenter(SegmenterConfig(), 0), TurnFinder(TurnConfig(), speakers))
     found = Counter[int]()
-    before: int | None = None
-    for closed, changed in heard_alone(channel, sounds):
-        verdict = speakers.judge(closed.voice, not_speaker=before if changed else None)
-        before = verdict.guess
+    for closed, _, verdict in heard_alone(channel, sounds, speakers):
         if verdict.speaker is not None:
             found[verdict.speaker] += closed.speech_windows
     return found

@@ -191,9 +191,8 @@ def mark(heard: Heard, config: TurnConfig) -> _Marked:
     speakers = Speakers(SpeakerConfig())
     marker = _Marker(config, speakers, heard.turns)
     channel = Channel(Segmenter(SegmenterConfig(), 0), marker)
-    before: int | None = None
-    for closed, changed in heard_alone(channel, [heard.sound]):
-        before = speakers.judge(closed.voice, before if changed else None).guess
+    for _ in heard_alone(channel, [heard.sound], speakers):
+        pass  # the marker listens
     return _Marked(
         np.array(marker.signs_of).reshape(-1, len(SIGNS)), np.array(marker.changed, np.bool_)
     )

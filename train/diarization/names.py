@@ -73,9 +73,7 @@ def utterances(heard: Heard, describe: Callable[[Floats], Vector]) -> list[Over]
     speakers = Speakers(SpeakerConfig())
     channel = Channel(Segmenter(SegmenterConfig(), 0), TurnFinder(TurnConfig(), speakers))
     found: list[Over] = []
-    before: int | None = None
-    for closed, changed in heard_alone(channel, [heard.sound]):
-        before = speakers.judge(closed.voice, before if changed else None).guess
+    for closed, changed, _ in heard_alone(channel, [heard.sound], speakers):
         voice = Voice(describe(closed.sound.samples), closed.speech_windows)
         times = seconds(closed.sound.start), seconds(closed.sound.end)
         found.append(Over(*times, voice, changed))

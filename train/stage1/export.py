@@ -38,7 +38,7 @@ from magtkd_rt.core.jobs import Turn
 from magtkd_rt.errors import EngineError, InputError
 from magtkd_rt.features.prompt import SPEAKER_TOKENS, PromptEncoder, PromptWords
 from magtkd_rt.models.magt import MagtConfig, MagtState, StreamingMagt
-from magtkd_rt.train.cases import audio_cases, step_graph, video_cases
+from magtkd_rt.train.cases import audio_cases, prompt_case, step_graph, video_cases
 from magtkd_rt.train.graphs import (
     Exportable,
     golden_cases,
@@ -298,14 +298,7 @@ def graphs_of(
 
 def _text_cases(prompts: PromptEncoder) -> list[dict[str, Tensor]]:
     """A dialogue's third, first and second prompt."""
-    made = [prompts.encode(TURNS[:count]) for count in (3, 1, 2)]
-    return [
-        {
-            "input_ids": torch.tensor([prompt.input_ids]),
-            "mask_position": torch.tensor([prompt.mask_position]),
-        }
-        for prompt in made
-    ]
+    return [prompt_case(prompts.encode(TURNS[:count])) for count in (3, 1, 2)]
 
 
 def write_graphs(
