@@ -117,6 +117,7 @@ def assemble(config: LiveConfig, media: MediaInfo, transcriber: Transcriber | No
         channels_are_speakers=config.channels_are_speakers,
         enrolled=enrolled,
         drafts=config.provisional and not config.fast,
+        one_core=config.threads == 1 and config.device == "cpu",
         transcriber=models.transcriber,
         release=ours.close if ours is not None else _nothing,
     )
@@ -154,6 +155,7 @@ def set_up(
     speaker_names: tuple[str, ...] = (),
     enrolled: tuple[Enrolled, ...] = (),
     drafts: bool = True,
+    one_core: bool = False,
 ) -> Setup:
     """A session's parts, around models that other sessions may share.
 
@@ -168,12 +170,13 @@ def set_up(
         speaker_names: of the channels, where they have names.
         enrolled: speakers whose voices are known beforehand.
         drafts: whether there are provisional results.
+        one_core: whether each graph computes on the thread that runs it, and nowhere else.
 
     Raises:
         InputError: there are more channels than can be speakers.
     """
     recogniser, manifest = models.recogniser, models.bundle.manifest
-    meter = Meter()
+    meter = Meter(one_core=one_core)
     voices = None
     if recogniser.tells_voices_apart and not channels_are_speakers:
         voices = VoiceListener(recogniser.voice, meter)

@@ -67,7 +67,7 @@ class Cost:
     Attributes:
         media_s: seconds of media.
         utterances: those with a result.
-        compute: seconds per second of media, by part, as the clock on the wall has it.
+        compute: seconds per second of media, by part, as `Meter` counts them.
         processor: seconds of all processor cores per second of media.
         latency_ms: per utterance, from the arrival of the sound that decided that it is over to
             the hand-over of the result.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from magtkd_rt import wire
@@ -23,7 +23,7 @@ class Hearing:
     Attributes:
         events: all of them, in order.
         media_s: seconds of media.
-        spent_s: seconds that each part took.
+        spent_s: seconds that each part took; with one thread, of the processor.
     """
 
     events: list[wire.Event]
@@ -32,12 +32,12 @@ class Hearing:
 
 
 def hear_file(path: Path, *, bundle: str, threads: int) -> Hearing:
-    """Hear a recording.
+    """Hear a recording, on the processor.
 
     Raises:
         MagtkdError: it cannot be heard to its end, or the bundle cannot be used.
     """
-    config = LiveConfig(input=path, bundle=bundle, threads=threads, asr="none", fast=True)
+    config = replace(_config(bundle, threads), input=path)
     source = open_recording(config, path)
     try:
         heard = _hear(source, config)
@@ -49,12 +49,16 @@ def hear_file(path: Path, *, bundle: str, threads: int) -> Hearing:
 
 
 def hear_source(source: Source, *, bundle: str, threads: int) -> Hearing:
-    """Hear what a source gives.
+    """Hear what a source gives, on the processor.
 
     Raises:
         MagtkdError: it cannot be heard to its end, or the bundle cannot be used.
     """
-    return _hear(source, LiveConfig(bundle=bundle, threads=threads, asr="none", fast=True))
+    return _hear(source, _config(bundle, threads))
+
+
+def _config(bundle: str, threads: int) -> LiveConfig:
+    return LiveConfig(bundle=bundle, threads=threads, device="cpu", asr="none", fast=True)
 
 
 def _hear(source: Source, config: LiveConfig) -> Hearing:

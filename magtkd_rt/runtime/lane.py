@@ -131,11 +131,11 @@ class Lane(threading.Thread):
                 continue
             start = time.perf_counter_ns()
             try:
-                value = self._work(job)
+                with self._meter.measure(_PARTS[type(job)]):
+                    value = self._work(job)
             except Exception as error:  # a model may raise anything; the session must go on
                 value = Failed(one_line(error))
             elapsed = time.perf_counter_ns() - start
-            self._meter.add(_PARTS[type(job)], elapsed)
             with self._changed:
                 self._running_since = None
             self._deliver(JobResult(job.job_id, value, elapsed))  # type: ignore[arg-type]

@@ -189,7 +189,7 @@ def test_elapsed_time_leaves_the_waiting_out() -> None:
             executor.submit(transcribe(number))
         eventually(lambda: len(results) == 3)
     assert all(result.elapsed_ns >= 0.05e9 for result in results)
-    assert meter.spent_ns["asr"] == sum(result.elapsed_ns for result in results)
+    assert 0.15e9 <= meter.spent_ns["asr"] <= sum(result.elapsed_ns for result in results)
     assert meter.calls == {"asr": 3}
 
 

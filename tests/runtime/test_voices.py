@@ -125,6 +125,19 @@ def test_waiting_costs_the_core_nothing() -> None:
     assert meter.spent_ns["core"] < 20_000_000 < meter.spent_ns["voices"]
 
 
+def test_on_one_core_waiting_costs_graphs_nothing_either() -> None:
+    meter = Meter(one_core=True)
+    for part in ("voices", "vad"):
+        with meter.measure(part):
+            time.sleep(0.05)
+    assert meter.spent_ns["voices"] < 20_000_000 < meter.spent_ns["vad"]
+    with meter.measure("voices"):
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+    assert meter.spent_ns["voices"] >= 50_000_000
+
+
 class AllIsSpeech:
     """A speech detector."""
 
