@@ -86,7 +86,7 @@ def run_meld(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
     scored = results["systems"][FLOWING]["weighted_f1"]
     results["goals"] = [
         goal(
-            "MELD embeddings, causal: W-F1 (logistic regression on text + 3 points)",
+            "MELD embeddings, causal, flow: W-F1 (logistic regression on text + 3 points)",
             scored["value"],
             LOGISTIC + 0.03,
             [scored["low"], scored["high"]],
@@ -97,7 +97,7 @@ def run_meld(data: Path, out: Path, seeds: int, rounds: int, bar: Progress) -> R
 
 def _followed(system: System, flow: Flow, held: FeatureSet) -> System:
     runs = [flow.follow(run, held.dialogue, held.speaker) for run in system.runs]
-    return System(runs, PAST, "flow: how labels follow one another in the train split")
+    return System(runs, PAST, "by how labels follow one another in the train split")
 
 
 def _joined(
