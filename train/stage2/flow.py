@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from magtkd_rt.train.corpora.types import Dialogue
+from magtkd_rt.train.stage2.features import FeatureSet
 
 Floats = NDArray[np.float64]
 
@@ -37,24 +38,20 @@ class Flow:
     next: LogisticRegression
     shares: Floats
 
-    def follow(
-        self, said: Floats, dialogue: NDArray[np.int64], speaker: NDArray[np.int64]
-    ) -> Floats:
+    def follow(self, said: Floats, given: FeatureSet) -> Floats:
         """What a model says, in the light of what it said of earlier utterances.
 
         Its probabilities are multiplied by how much likelier than usual each label is by now, to
         the power of :data:`WEIGHT`. So an utterance changes by what came before it, never after.
 
         Args:
-            said: (n, classes), a model's probabilities in spoken order.
-            dialogue: (n,), which each is of; one dialogue after the other.
-            speaker: (n,), who says it.
+            said: (n, classes), a model's probabilities.
+            given: the n utterances that it says them of; only who speaks in which dialogue counts.
 
         Returns:
             (n, classes) probabilities.
         """
-        starts = np.flatnonzero(np.diff(dialogue)) + 1
-        seen = [past(said[rows], speaker[rows]) for rows in np.split(np.arange(len(said)), starts)]
+        seen = [past(said[rows], given.speaker[rows]) for rows in given.rows()]
         usual = self.next.predict_proba(np.concatenate(seen)) / self.shares
         said = said * usual**WEIGHT
         followed: Floats = said / said.sum(axis=1, keepdims=True)
