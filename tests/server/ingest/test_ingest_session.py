@@ -82,8 +82,7 @@ async def test_pictures_are_seen_in_the_time_of_their_sound(serve: Serving) -> N
     assert await sender.end() == 1000
     (final,) = finals(serve.of(ready.session_id))
     assert final.modalities["video"].present and final.face is not None
-    ended = serve.of(ready.session_id)[-1]
-    assert isinstance(ended, wire.SessionEnded) and ended.totals["pictures_seen"] == 10
+    assert pictures_taken(serve.of(ready.session_id)) == 10
 
 
 async def test_pictures_beyond_the_limit_are_left_out(serve: Serving) -> None:
@@ -94,9 +93,16 @@ async def test_pictures_beyond_the_limit_are_left_out(serve: Serving) -> None:
         await sender.picture(jpeg(), at=50 + n / 50)
     await sender.talk(speech("...."), at=50.0)
     await sender.end()
-    ended = serve.of(ready.session_id)[-1]
-    assert isinstance(ended, wire.SessionEnded) and ended.totals["pictures_seen"] == 10
+    assert pictures_taken(serve.of(ready.session_id)) == 10
     assert sender.errors == []
+
+
+def pictures_taken(events: list[wire.Event]) -> int:
+    """Those looked at, and those that gave way to later ones on a busy machine."""
+    ended = events[-1]
+    assert isinstance(ended, wire.SessionEnded)
+    told = [event.dropped for event in events if isinstance(event, wire.Status) and event.dropped]
+    return ended.totals["pictures_seen"] + (told[-1].get("pictures", 0) if told else 0)
 
 
 async def test_channels_may_be_speakers(serve: Serving) -> None:
