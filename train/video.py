@@ -28,10 +28,11 @@ from magtkd_rt.train.metrics import accuracy
 class VideoRecipe:
     """Settings of the video stage."""
 
-    epochs: int = 28
+    epochs: int = 52
     batch: int = 64
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     weight_decay: float = 5e-4
+    dropout: float = 0.2
     smoothing: float = 0.1
     average: float = 0.998
     seed: int = 7
@@ -40,10 +41,10 @@ class VideoRecipe:
 def augment(faces: Tensor) -> Tensor:
     """(n, 48, 48) uint8 -> (n, 48, 48) float: mirrored, turned, scaled, shifted, part hidden."""
     n = len(faces)
-    angle = (torch.rand(n) - 0.5) * 0.5  # up to 14 degrees
-    scale = 1 + (torch.rand(n) - 0.5) * 0.3
+    angle = (torch.rand(n) - 0.5) * 0.35  # up to 10 degrees
+    scale = 1 + (torch.rand(n) - 0.5) * 0.24
     mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
-    shift = (torch.rand(n, 2) - 0.5) * 0.3
+    shift = (torch.rand(n, 2) - 0.5) * 0.22
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     matrix = torch.stack(
         [
@@ -55,11 +56,11 @@ def augment(faces: Tensor) -> Tensor:
     pixels = faces.to(torch.float32).unsqueeze(1)
     grid = functional.affine_grid(matrix, list(pixels.shape), align_corners=False)
     moved = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    gamma = torch.exp((torch.rand(n, 1, 1, 1) - 0.5) * 0.8)
+    gamma = torch.exp((torch.rand(n, 1, 1, 1) - 0.5) * 0.6)
     moved = 255 * (moved.clamp(0, 255) / 255) ** gamma
-    height, width = torch.randint(6, 16, (2,)).tolist()
+    height, width = torch.randint(6, 14, (2,)).tolist()
     top, left = int(torch.randint(0, 48 - height, ())), int(torch.randint(0, 48 - width, ()))
-    hidden = torch.rand(n) < 0.4
+    hidden = torch.rand(n) < 0.3
     moved[hidden, :, top : top + height, left : left + width] = torch.rand(1) * 255
     return moved.squeeze(1)
 
@@ -87,7 +88,7 @@ def train_video(data: Path, out: Path, recipe: VideoRecipe | None = None) -> Vid
     faces, labels = torch.from_numpy(faces_array), torch.from_numpy(labels_array)
 
     seed_everything(recipe.seed)
-    model = VideoStudent()
+    model = VideoStudent(dropout=recipe.dropout)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = len(faces) // recipe.batch
     optimizer = torch.optim.SGD(

@@ -29,6 +29,10 @@ _Voices = Annotated[
     bool,
     typer.Option(help="Take the starter's voice graph along, which tells speakers apart."),
 ]
+_Test = Annotated[bool, typer.Option("--test", help="Look at the test split as well.")]
+_Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
+]
 _EXAMPLE = "  magtkd train {} --config configs/meld.toml --data MELD.Raw --out runs/meld"
 
 
@@ -55,14 +59,10 @@ def starter(
             metavar="DIR", help="A run of `magtkd train text`, that the text student learns from."
         ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
-    ] = None,
+    threads: _Threads = None,
 ) -> None:
     """Train the starter bundle; takes hours on a CPU, and goes on where it was interrupted."""
-    need_training()
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
+    _get_ready(threads)
 
     from magtkd_rt.train.starter import STAGES, train_starter
 
@@ -77,19 +77,31 @@ def words(
         list[int] | None,
         typer.Option(metavar="N", help="Train this seed; may be given several times."),
     ] = None,
-    test: Annotated[bool, typer.Option("--test", help="Look at the test split as well.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads to compute on; all cores if not given.")
-    ] = None,
+    test: _Test = False,
+    threads: _Threads = None,
 ) -> None:
     """Train the text student again, by three seeds, from softened labels: OUT of `starter`."""
-    need_training()
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
+    _get_ready(threads)
 
     from magtkd_rt.train.words import SEEDS, train_words
 
     train_words(data, out, seed or SEEDS, test)
+
+
+@train_app.command(epilog="  magtkd train faces --data ../shared/data --out build/starter")
+def faces(data: Data, out: Out, test: _Test = False, threads: _Threads = None) -> None:
+    """Train the face student, the stage `video` of `starter`, and judge it: OUT of `starter`."""
+    _get_ready(threads)
+
+    from magtkd_rt.train.faces import train_faces
+
+    train_faces(data, out, test=test)
+
+
+def _get_ready(threads: int | None) -> None:
+    need_training()
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
 
 
 @train_app.command("all", epilog=_EXAMPLE.format("all"))
